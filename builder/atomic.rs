@@ -1,0 +1,128 @@
+//! Files and folders that appear whole or not at all.
+//!
+//! Everything is written beside its final place and renamed; what was not committed is removed when it is dropped.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use tempfile::NamedTempFile;
+
+/// Replaces the file at `path` by `bytes`, durably: the data is on the disk before the name is.
+///
+/// # Errors
+/// If the folder is missing or read-only, or the disk is full. The former file is then untouched.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(bytes).with_context(|| format!("writing {}", path.display()))?;
+    file.commit()
+}
+
+/// A file under construction; it gets its name with [`AtomicFile::commit`] and is removed if that is never called.
+#[derive(Debug)]
+pub struct AtomicFile {
+    temporary: NamedTempFile,
+    path: PathBuf,
+}
+
+impl AtomicFile {
+    /// Starts a file that will replace `path`. Its mode will be 0644.
+    ///
+    /// # Errors
+    /// If the folder of `path` does not exist or cannot be written.
+    pub fn create(path: &Path) -> Result<Self> {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let temporary = tempfile::Builder::new()
+            .prefix(".boxwright-")
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .tempfile_in(folder)
+            .with_context(|| format!("creating a file in {}", folder.display()))?;
+        Ok(Self { temporary, path: path.to_owned() })
+    }
+
+    /// The open file, for seeking and for handing to a tool.
+    pub fn file(&mut self) -> &mut File {
+        self.temporary.as_file_mut()
+    }
+
+    /// Where the file is until it is committed.
+    pub fn temporary_path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Makes the content durable and gives the file its name.
+    ///
+    /// # Errors
+    /// If the data cannot be written back or the rename fails; nothing is left behind then.
+    pub fn commit(self) -> Result<()> {
+        let Self { temporary, path } = self;
+        temporary.as_file().sync_data().with_context(|| format!("writing {}", path.display()))?;
+        temporary
+            .persist(&path)
+            .map_err(|error| error.error)
+            .with_context(|| format!("replacing {}", path.display()))?;
+        Ok(())
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.temporary.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.temporary.flush()
+    }
+}
+
+/// Gives the finished folder `temporary` its name `target`. Where another process was faster, its folder is kept:
+/// both were made from the same inputs.
+///
+/// # Errors
+/// If the rename fails for another reason than an existing `target`.
+pub fn publish_dir(temporary: &Path, target: &Path) -> Result<()> {
+    match fs::rename(temporary, target) {
+        Ok(()) => Ok(()),
+        Err(_) if target.is_dir() => {
+            fs::remove_dir_all(temporary).with_context(|| format!("removing {}", temporary.display()))
+        }
+        Err(error) => {
+            Err(error).with_context(|| format!("renaming {} to {}", temporary.display(), target.display()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_committed_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write(&path, b"old").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"half").unwrap();
+        drop(file);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_first_of_two_published_folders_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let [first, second, target] = ["first", "second", "target"].map(|name| folder.path().join(name));
+        for (path, text) in [(&first, "1"), (&second, "2")] {
+            fs::create_dir(path).unwrap();
+            fs::write(path.join("content"), text).unwrap();
+        }
+        publish_dir(&first, &target).unwrap();
+        publish_dir(&second, &target).unwrap();
+        assert_eq!(fs::read_to_string(target.join("content")).unwrap(), "1");
+        assert!(!second.exists());
+    }
+}

@@ -1,0 +1,24 @@
+//! What every stage may use and what must not change a byte of any output: folders, the terminal, limits.
+
+use std::path::PathBuf;
+
+use crate::ui::Ui;
+
+/// The surroundings of one run. Nothing in here may reach an output.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The folder that holds `overlays/` and `firmware/`.
+    pub project: PathBuf,
+    /// The content-addressed cache: packages, indexes, tools, layers.
+    pub cache: PathBuf,
+    /// Where progress and messages go.
+    pub ui: Ui,
+    /// How many threads work at once.
+    pub jobs: usize,
+    /// `--mirror`: the package mirror that goes before all others.
+    pub mirror: Option<String>,
+    /// `--registry-mirror`: the container registry that stands in for all others.
+    pub registry_mirror: Option<String>,
+    /// Whether the network must not be used at all.
+    pub offline: bool,
+}

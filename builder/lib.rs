@@ -1,0 +1,12 @@
+//! Boxwright turns one short TOML profile into the bootable, immutable disk image of a home server.
+//!
+//! The modules stand here in the order in which the data flows; see ARCHITECTURE.md for the map and the reasons.
+#![deny(missing_docs)]
+
+pub mod atomic;
+pub mod context;
+pub mod diag;
+pub mod digest;
+pub mod interrupt;
+pub mod tool;
+pub mod ui;
