@@ -76,6 +76,20 @@ impl Finding {
     }
 }
 
+/// A failure whose cause is what the user wrote (profile, lock, flags): the program ends with 1 instead of 2.
+///
+/// The text says what is wrong, where, and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputError(pub String);
+
+impl std::fmt::Display for InputError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InputError {}
+
 /// Findings about one or more files, with the texts that they point into.
 #[derive(Debug, Clone, Default)]
 pub struct Findings {

@@ -3,6 +3,10 @@
 //! The modules stand here in the order in which the data flows; see ARCHITECTURE.md for the map and the reasons.
 #![deny(missing_docs)]
 
+pub mod firmware;
+
+pub mod lock;
+
 pub mod atomic;
 pub mod context;
 pub mod diag;

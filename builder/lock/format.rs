@@ -1,0 +1,310 @@
+//! The lock file: exactly which bytes a box is built from.
+//!
+//! In goes the text of `profiles/NAME.lock` or a [`Lock`] value, out comes the other. The text is TOML, sorted, and
+//! holds one thing a line, so that a merge conflict is about packages and not about layout. Nothing is fetched here.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use crate::atomic;
+use crate::diag::InputError;
+use crate::digest::Sha256;
+
+/// The newest schema that this program reads, and the one that it writes.
+pub const SCHEMA: u32 = 1;
+
+/// Everything that a release of one box is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// The layout of the file; see [`SCHEMA`].
+    pub schema: u32,
+    /// The version of the releases built from this lock. It grows with each update that moved something.
+    pub version: u64,
+    /// Seconds since 1970: the newest `Date` of the verified Release files. Every time in the image comes from it.
+    pub time: i64,
+    /// A folder under `firmware/`: `debian-13`.
+    pub distribution: String,
+    /// A folder under `firmware/`: `uefi-x86_64`.
+    pub platform: String,
+    /// The package requests that were solved, digested; another value means that the profile asks for other packages.
+    pub request: Sha256,
+    /// The verified archives, sorted by id.
+    #[serde(default)]
+    pub archives: Vec<Archive>,
+    /// The packages of the box, sorted by name.
+    #[serde(default)]
+    pub packages: Vec<Package>,
+    /// The packages that the build machine uses as tools, sorted by name. None of them gets into the box.
+    #[serde(default)]
+    pub tools: Vec<Package>,
+    /// The container images, sorted by reference.
+    #[serde(default)]
+    pub images: Vec<Image>,
+}
+
+/// One suite of an archive, as it was when the lock was made.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Archive {
+    /// The name that packages refer to: `trixie-security`.
+    pub id: String,
+    /// Which mirrors hold it: `main` or `security`, a key of the distribution's `mirrors` table.
+    pub role: String,
+    /// The suite, as in `dists/<suite>/InRelease`.
+    pub suite: String,
+    /// The components that were read.
+    pub components: Vec<String>,
+    /// The digest of the verified InRelease file.
+    pub release_sha256: Sha256,
+}
+
+/// One binary package.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// The package's name, without architecture.
+    pub name: String,
+    /// The full version, with epoch.
+    pub version: String,
+    /// `amd64` or `all`.
+    pub architecture: String,
+    /// The digest of the .deb file.
+    pub sha256: Sha256,
+    /// The size of the .deb file in bytes.
+    pub size: u64,
+    /// Where the .deb is, below the archive's base address: `pool/main/…`.
+    pub path: String,
+    /// The [`Archive::id`] of the suite that it was taken from.
+    pub archive: String,
+}
+
+/// One container image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// Registry, repository and tag: `docker.io/library/nextcloud:34.0.4-apache`.
+    pub reference: String,
+    /// The digest of the manifest for the box's architecture (`sha256:…`); none where no registry could be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The image id: the digest of the image's configuration (`sha256:…`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
+    /// The size of the compressed layers in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// Reads the lock file at `path`; `None` if there is none.
+///
+/// # Errors
+/// [`InputError`] if the file is no lock or one of a newer Boxwright, another error if it cannot be read.
+pub fn load(path: &Path) -> anyhow::Result<Option<Lock>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(&text).with_context(|| format!("reading {}", path.display())).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+}
+
+/// Writes `lock` to `path`, whole or not at all.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub fn save(lock: &Lock, path: &Path) -> anyhow::Result<()> {
+    atomic::write(path, render(lock).as_bytes())
+}
+
+/// Reads the text of a lock file.
+///
+/// # Errors
+/// [`InputError`]: a syntax error or merge conflict with its line, or a schema that this program does not know.
+pub fn parse(text: &str) -> anyhow::Result<Lock> {
+    #[derive(Deserialize)]
+    struct Head {
+        schema: u32,
+    }
+    let bad = |error: toml::de::Error| {
+        InputError(format!(
+            "{}\nresolve the conflict or remove the file, then run `boxwright lock`, which makes a new one",
+            error.to_string().trim_end()
+        ))
+    };
+    let head: Head = toml::from_str(text).map_err(bad)?;
+    if head.schema != SCHEMA {
+        let advice = format!(
+            "this lock has schema {}, and this program knows schema {SCHEMA}; use the Boxwright that wrote it",
+            head.schema
+        );
+        return Err(InputError(advice).into());
+    }
+    let lock: Lock = toml::from_str(text).map_err(bad)?;
+    check(&lock)?;
+    Ok(lock)
+}
+
+/// What the types do not say: references that lead nowhere and paths that lead out of the archive.
+fn check(lock: &Lock) -> Result<(), InputError> {
+    for package in lock.packages.iter().chain(&lock.tools) {
+        let subject = format!("package {} {}", package.name, package.version);
+        if !lock.archives.iter().any(|archive| archive.id == package.archive) {
+            return Err(InputError(format!("{subject} is from the unknown archive `{}`", package.archive)));
+        }
+        if package.path.starts_with('/') || package.path.split('/').any(|part| part == "..") {
+            return Err(InputError(format!("{subject} has the unusable path `{}`", package.path)));
+        }
+    }
+    Ok(())
+}
+
+/// The text of a lock file: sorted, one thing a line, the same for equal locks.
+pub fn render(lock: &Lock) -> String {
+    let mut text = String::from(
+        "# Exactly which bytes this box is built from. Written by `boxwright lock`; commit it beside the profile.\n\
+         # `boxwright lock --update` moves it to what the archives hold today.\n",
+    );
+    let head = [
+        ("schema", lock.schema.to_string()),
+        ("version", lock.version.to_string()),
+        ("time", lock.time.to_string()),
+        ("distribution", quoted(&lock.distribution)),
+        ("platform", quoted(&lock.platform)),
+        ("request", quoted(&lock.request.to_string())),
+    ];
+    for (key, value) in head {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{key} = {value}");
+    }
+    list(&mut text, "archives", &lock.archives, archive_line);
+    list(&mut text, "packages", &lock.packages, package_line);
+    list(&mut text, "tools", &lock.tools, package_line);
+    list(&mut text, "images", &lock.images, image_line);
+    text
+}
+
+fn list<T: Ord>(text: &mut String, key: &str, items: &[T], line: fn(&T) -> String) {
+    let mut sorted: Vec<&T> = items.iter().collect();
+    sorted.sort();
+    let _ = writeln!(text, "\n{key} = [");
+    for item in sorted {
+        let _ = writeln!(text, "  {{ {} }},", line(item));
+    }
+    text.push_str("]\n");
+}
+
+fn archive_line(archive: &Archive) -> String {
+    let components: Vec<String> = archive.components.iter().map(|component| quoted(component)).collect();
+    format!(
+        "id = {}, role = {}, suite = {}, components = [{}], release_sha256 = \"{}\"",
+        quoted(&archive.id),
+        quoted(&archive.role),
+        quoted(&archive.suite),
+        components.join(", "),
+        archive.release_sha256
+    )
+}
+
+fn package_line(package: &Package) -> String {
+    format!(
+        "name = {}, version = {}, architecture = {}, archive = {}, size = {}, sha256 = \"{}\", path = {}",
+        quoted(&package.name),
+        quoted(&package.version),
+        quoted(&package.architecture),
+        quoted(&package.archive),
+        package.size,
+        package.sha256,
+        quoted(&package.path)
+    )
+}
+
+fn image_line(image: &Image) -> String {
+    let mut line = format!("reference = {}", quoted(&image.reference));
+    for (key, value) in [("digest", &image.digest), ("config", &image.config)] {
+        if let Some(value) = value {
+            let _ = write!(line, ", {key} = {}", quoted(value));
+        }
+    }
+    if let Some(size) = image.size {
+        let _ = write!(line, ", size = {size}");
+    }
+    line
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(name: &str) -> Package {
+        Package {
+            name: name.into(),
+            version: "1:2.0-1+deb13u1".into(),
+            architecture: "amd64".into(),
+            sha256: Sha256::of_bytes(name.as_bytes()),
+            size: 7,
+            path: format!("pool/main/{name}.deb"),
+            archive: "trixie".into(),
+        }
+    }
+
+    fn lock() -> Lock {
+        Lock {
+            schema: SCHEMA,
+            version: 3,
+            time: 1_763_683_962,
+            distribution: "debian-13".into(),
+            platform: "uefi-x86_64".into(),
+            request: Sha256::of_bytes(b""),
+            archives: vec![Archive {
+                id: "trixie".into(),
+                role: "main".into(),
+                suite: "trixie".into(),
+                components: vec!["main".into(), "non-free-firmware".into()],
+                release_sha256: Sha256::of_bytes(b"release"),
+            }],
+            packages: vec![package("b"), package("a")],
+            tools: vec![],
+            images: vec![Image {
+                reference: "docker.io/library/a\"b:1".into(),
+                digest: None,
+                config: Some("sha256:0".into()),
+                size: Some(1),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_lock_comes_back_sorted_with_one_thing_a_line() {
+        let text = render(&lock());
+        let read = parse(&text).unwrap();
+        assert_eq!(render(&read), text);
+        assert_eq!(read.packages, [package("a"), package("b")]);
+        assert_eq!(read.images, lock().images);
+        assert_eq!(text.lines().filter(|line| line.contains("pool/main")).count(), 2);
+    }
+
+    #[test]
+    fn unusable_locks_are_refused_with_a_reason() {
+        let text = render(&lock());
+        let cases = [
+            (text.replace("schema = 1", "schema = 2"), "schema 2"),
+            (text.replace("version = 3", "<<<<<<< HEAD"), "boxwright lock"),
+            (text.replace("platform = ", "plattform = "), "plattform"),
+            (text.replace("pool/main/a.deb", "pool/../../a.deb"), "unusable path"),
+            (text.replace("archive = \"trixie\"", "archive = \"sid\""), "unknown archive `sid`"),
+        ];
+        for (broken, expected) in cases {
+            let error = parse(&broken).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error} does not say `{expected}`");
+            assert!(error.is::<InputError>());
+        }
+    }
+}
