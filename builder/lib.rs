@@ -8,9 +8,11 @@ pub mod firmware;
 pub mod lock;
 
 pub mod atomic;
+pub mod check;
 pub mod context;
 pub mod diag;
 pub mod digest;
 pub mod interrupt;
+pub mod profile;
 pub mod tool;
 pub mod ui;

@@ -1,0 +1,16 @@
+//! The profile: what one box is to be.
+//!
+//! In goes the text of `profiles/NAME.toml`, out comes a typed [`Profile`] with the place of every key. Nothing here
+//! judges whether a profile makes sense, and nothing here reads anything but that one file: that is `check/`'s part.
+
+pub mod schema;
+pub mod service;
+pub mod values;
+
+pub use schema::{
+    AccessApp, Alerts, Backup, BackupTarget, BoxSettings, Cloudflare, Disk, DiskSource, Embed, Filesystem,
+    Images, Keep, Mail, MailSecurity, Network, Notifier, Ntfy, PackageUpdates, Profile, Reboot, Ssh, SshLan,
+    Updates, Ups, Vpn, VpnType,
+};
+pub use service::{Audience, Egress, LanAccess, ServiceUse, Setting};
+pub use values::{Days, OneOrMany, Owner, PortRange, Protocol, TimeOfDay, TunnelId};

@@ -1,0 +1,502 @@
+//! The types of a profile. Their doc comments are what an editor shows, through the JSON schema made from them.
+//!
+//! Defaults are safe: a key that is left out never opens anything. Types say what can be written; whether the whole
+//! makes sense is judged in `check/`.
+
+use std::collections::BTreeMap;
+
+use ipnet::Ipv4Net;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::service::ServiceUse;
+use super::values::{Days, OneOrMany, Owner, TimeOfDay, TunnelId};
+
+/// What one box is to be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Profile {
+    /// The version of this format. There is one: 1.
+    pub schema: u32,
+    /// The machine itself.
+    #[serde(rename = "box")]
+    pub machine: BoxSettings,
+    /// How its admins log in.
+    #[serde(default)]
+    pub ssh: Ssh,
+    /// The tunnel: the only way in from the internet.
+    pub cloudflare: Option<Cloudflare>,
+    /// Addresses at home and inside the box.
+    #[serde(default)]
+    pub network: Network,
+    /// Data disks and network shares by name. "media" is mounted at /srv/media.
+    #[serde(default)]
+    pub disks: BTreeMap<String, Disk>,
+    /// The VPN through which services with `egress = "vpn"` leave.
+    pub vpn: Option<Vpn>,
+    /// How the box is patched.
+    #[serde(default)]
+    pub updates: Updates,
+    /// Nightly backups of what the services keep.
+    pub backup: Option<Backup>,
+    /// Who is told when something is wrong.
+    #[serde(default)]
+    pub alerts: Alerts,
+    /// Where container images come from.
+    #[serde(default)]
+    pub images: Images,
+    /// The services, one a line.
+    #[serde(default)]
+    pub services: BTreeMap<String, ServiceUse>,
+}
+
+/// The machine itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BoxSettings {
+    /// The host name. Files, and the box's identity in backups, are named after it.
+    pub name: String,
+    /// The domain at Cloudflare under which services are reached: a service `at = "kuma"` is kuma.example.com.
+    pub domain: Option<String>,
+    /// The time zone of the box and of every container, such as "Australia/Brisbane".
+    #[serde(default = "default_timezone")]
+    pub timezone: String,
+    /// The system underneath: "debian-13", or "ubuntu-24.04", which is the one with livepatch.
+    #[serde(default = "default_distribution")]
+    pub distribution: String,
+    /// The kind of machine: "uefi-x86_64" is any ordinary PC.
+    #[serde(default = "default_platform")]
+    pub platform: String,
+    /// Who logs in over SSH: user names with their public keys, as in authorized_keys.
+    #[serde(default)]
+    pub admins: BTreeMap<String, Vec<String>>,
+    /// Further packages of the distribution.
+    #[serde(default)]
+    pub packages: Vec<String>,
+    /// The package mirror, for the build and for the box. Without it, the distribution's own.
+    pub mirror: Option<String>,
+    /// Whether secrets are sealed to the TPM as well. It never holds the only copy.
+    #[serde(default)]
+    pub tpm: bool,
+    /// The uninterruptible power supply that the box watches.
+    pub ups: Option<Ups>,
+}
+
+fn default_timezone() -> String {
+    "UTC".into()
+}
+
+fn default_distribution() -> String {
+    "debian-13".into()
+}
+
+fn default_platform() -> String {
+    "uefi-x86_64".into()
+}
+
+/// How the UPS is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ups {
+    /// Over USB.
+    Usb,
+}
+
+/// How admins log in: with keys only, through a tunnel of its own that does not depend on Docker.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ssh {
+    /// The name under the box's domain: "ssh" is ssh.example.com. Without it, SSH has no way in from the internet.
+    pub at: Option<String>,
+    /// A second name, for machines that log in with a service token: Cloudflare's browser SSH cannot serve both.
+    pub ci: Option<String>,
+    /// The UUID of SSH's own tunnel. It is not the services' tunnel.
+    pub tunnel: Option<TunnelId>,
+    /// The Access application in front of `at`. Without it, the one of `[cloudflare] admin`.
+    pub aud: Option<OneOrMany>,
+    /// The Access application in front of `ci`. Without it, the one of `[cloudflare] admin`.
+    pub ci_aud: Option<OneOrMany>,
+    /// When devices at home may log in directly.
+    pub lan: SshLan,
+}
+
+/// When SSH answers at home.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SshLan {
+    /// Only while the tunnel has been down for a quarter of an hour.
+    #[default]
+    Rescue,
+    /// Never.
+    Never,
+    /// Always.
+    Always,
+}
+
+/// The tunnel of the services. It is locally managed; its secret is in secrets.toml.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Cloudflare {
+    /// The tunnel's UUID.
+    pub tunnel: TunnelId,
+    /// The Zero Trust team, as in TEAM.cloudflareaccess.com.
+    pub team: Option<String>,
+    /// The Access application in front of everything that is `for = "admin"`.
+    pub admin: Option<AccessApp>,
+    /// The Access application in front of everything that is `for = "family"`.
+    pub family: Option<AccessApp>,
+}
+
+/// An Access application. The box checks its tokens again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AccessApp {
+    /// The application's audience tag, or tags where several applications (of at most five names each) are used.
+    pub aud: OneOrMany,
+}
+
+/// Addresses at home and inside the box.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Network {
+    /// The networks at home, so that those inside the box stay clear of them. The box needs no address of its own:
+    /// it takes one by DHCP on any ethernet port.
+    #[schemars(with = "Vec<Ipv4NetworkText>")]
+    pub lan: Vec<Ipv4Net>,
+    /// The range from which container networks are cut, /16 or larger.
+    #[schemars(with = "Ipv4NetworkText")]
+    pub containers: Ipv4Net,
+    /// Machines at home by name, so that a service's `reach` can name them: an address or a network.
+    #[schemars(with = "BTreeMap<String, NetworkText>")]
+    pub hosts: BTreeMap<String, String>,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self {
+            lan: Vec::new(),
+            // Not a range that home routers, Docker, Podman, or the usual VPN providers hand out.
+            containers: Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 213, 0, 0), 16),
+            hosts: BTreeMap::new(),
+        }
+    }
+}
+
+/// A data disk or a network share: exactly one of `label`, `uuid`, `nfs`, and `cifs`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Disk {
+    /// The filesystem's label.
+    pub label: Option<String>,
+    /// The filesystem's UUID.
+    pub uuid: Option<String>,
+    /// An NFS export: "nas:/export".
+    pub nfs: Option<String>,
+    /// A Windows share: "//nas/share". User and password are in secrets.toml.
+    pub cifs: Option<String>,
+    /// The filesystem of a disk. Without it, the box looks.
+    pub filesystem: Option<Filesystem>,
+    /// Who owns the files, in numbers: the services on the disk run as this user and group.
+    pub owner: Option<Owner>,
+    /// Whether the box only reads it.
+    pub read_only: bool,
+}
+
+impl Disk {
+    /// What the disk is, if it says exactly one thing.
+    pub fn source(&self) -> Option<DiskSource<'_>> {
+        match (&self.label, &self.uuid, &self.nfs, &self.cifs) {
+            (Some(label), None, None, None) => Some(DiskSource::Label(label)),
+            (None, Some(uuid), None, None) => Some(DiskSource::Uuid(uuid)),
+            (None, None, Some(export), None) => Some(DiskSource::Nfs(export)),
+            (None, None, None, Some(share)) => Some(DiskSource::Cifs(share)),
+            _ => None,
+        }
+    }
+}
+
+/// What a disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskSource<'a> {
+    /// A filesystem with this label.
+    Label(&'a str),
+    /// A filesystem with this UUID.
+    Uuid(&'a str),
+    /// An NFS export, `host:/path`.
+    Nfs(&'a str),
+    /// A Windows share, `//host/share`.
+    Cifs(&'a str),
+}
+
+impl DiskSource<'_> {
+    /// Whether it is reached over the network: no database may lie on it.
+    pub fn is_network(&self) -> bool {
+        matches!(self, Self::Nfs(_) | Self::Cifs(_))
+    }
+}
+
+/// A filesystem that a data disk may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filesystem {
+    /// ext4
+    Ext4,
+    /// XFS
+    Xfs,
+    /// Btrfs
+    Btrfs,
+    /// exFAT: it knows no owners
+    Exfat,
+    /// NTFS, by the kernel's ntfs3
+    Ntfs,
+}
+
+/// The VPN. Its keys are in secrets.toml.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Vpn {
+    /// The provider as Gluetun names it, such as "mullvad"; "custom" for one of your own.
+    pub provider: String,
+    /// The protocol.
+    #[serde(rename = "type", default)]
+    pub kind: VpnType,
+    /// Countries to leave in.
+    #[serde(default)]
+    pub countries: Vec<String>,
+    /// Cities to leave in.
+    #[serde(default)]
+    pub cities: Vec<String>,
+    /// Servers to use.
+    #[serde(default)]
+    pub hostnames: Vec<String>,
+    /// Whether the provider forwards a port to the torrent client.
+    #[serde(default)]
+    pub port_forwarding: bool,
+}
+
+/// The VPN's protocol.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum VpnType {
+    /// WireGuard
+    #[default]
+    Wireguard,
+    /// OpenVPN
+    Openvpn,
+}
+
+/// How the box is patched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Updates {
+    /// When security updates of packages are installed.
+    pub packages: PackageUpdates,
+    /// When the box may restart if a patch asks for it: a time of day, or "never".
+    pub reboot: Reboot,
+    /// Whether the kernel is patched while it runs. Ubuntu only, with a Pro token in secrets.toml.
+    pub livepatch: bool,
+    /// Whether Ubuntu's extended security maintenance is used. Ubuntu only, with a Pro token in secrets.toml.
+    pub esm: bool,
+    /// Tell when the kernel, Docker or an application is older than this.
+    pub stale: Days,
+}
+
+impl Default for Updates {
+    fn default() -> Self {
+        Self {
+            packages: PackageUpdates::Nightly,
+            reboot: Reboot::At(TimeOfDay { hour: 4, minute: 30 }),
+            livepatch: false,
+            esm: false,
+            stale: Days(30),
+        }
+    }
+}
+
+/// When security updates of packages are installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PackageUpdates {
+    /// Every night, before the reboot window.
+    Nightly,
+    /// Not at all: the box is what its release is.
+    Never,
+}
+
+/// When the box may restart by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Reboot {
+    /// At this time, if something asks for it.
+    At(TimeOfDay),
+    /// See [`Never`].
+    Never(Never),
+}
+
+/// The word "never".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Never {
+    /// Not by itself.
+    Never,
+}
+
+/// Nightly backups: dumps and consistent copies of what the services keep, by Kopia.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Backup {
+    /// When, every day.
+    #[serde(default = "default_backup_time")]
+    pub at: TimeOfDay,
+    /// How many are kept.
+    #[serde(default)]
+    pub keep: Keep,
+    /// Where to. Keys and the repository's password are in secrets.toml.
+    pub to: Vec<BackupTarget>,
+}
+
+fn default_backup_time() -> TimeOfDay {
+    TimeOfDay { hour: 3, minute: 0 }
+}
+
+/// How many backups are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Keep {
+    /// One for each of so many days.
+    pub daily: u32,
+    /// One for each of so many weeks.
+    pub weekly: u32,
+    /// One for each of so many months.
+    pub monthly: u32,
+    /// One for each of so many years.
+    pub yearly: u32,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { daily: 7, weekly: 4, monthly: 6, yearly: 0 }
+    }
+}
+
+/// A place for backups: exactly one of `s3` and `disk`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BackupTarget {
+    /// An S3 bucket, such as one of Cloudflare R2.
+    pub s3: Option<String>,
+    /// The bucket's server, without a scheme: "ACCOUNT.r2.cloudflarestorage.com".
+    pub endpoint: Option<String>,
+    /// The bucket's region.
+    pub region: Option<String>,
+    /// A folder in the bucket.
+    pub prefix: Option<String>,
+    /// A disk of `[disks]`.
+    pub disk: Option<String>,
+}
+
+/// Who is told when something is wrong: services, disks, SMART, backups, failed units.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Alerts {
+    /// By which ways. Their tokens are in secrets.toml.
+    pub to: Vec<Notifier>,
+    /// Whether the box calls an outside address at regular times, so that someone notices when it falls silent.
+    /// The address is in secrets.toml.
+    pub heartbeat: bool,
+    /// The mail server, for alerts and for the services' own mail.
+    pub mail: Option<Mail>,
+    /// The ntfy server, if it is not ntfy.sh.
+    pub ntfy: Option<Ntfy>,
+}
+
+/// A way to reach the owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Notifier {
+    /// Pushbullet
+    Pushbullet,
+    /// ntfy
+    Ntfy,
+    /// Mail, through `[alerts] mail`
+    Mail,
+}
+
+/// A mail server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Mail {
+    /// The server's name.
+    pub host: String,
+    /// The server's port.
+    #[serde(default = "default_mail_port")]
+    #[schemars(range(min = 1))]
+    pub port: u16,
+    /// How the connection is protected.
+    #[serde(default)]
+    pub security: MailSecurity,
+    /// The sender's address.
+    pub from: String,
+    /// Where alerts go. Without it, to the sender.
+    pub to: Option<String>,
+    /// The user name, if the server wants one. The password is in secrets.toml.
+    pub user: Option<String>,
+}
+
+fn default_mail_port() -> u16 {
+    587
+}
+
+/// How a mail connection is protected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MailSecurity {
+    /// STARTTLS, usually on port 587.
+    #[default]
+    Starttls,
+    /// TLS from the first byte, usually on port 465.
+    Tls,
+}
+
+/// An ntfy server. The topic is in secrets.toml: whoever knows it reads along.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ntfy {
+    /// The server's address, such as "https://ntfy.sh".
+    pub server: String,
+}
+
+/// Where container images come from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Images {
+    /// Which of them are part of the disk image.
+    pub embed: Embed,
+    /// A registry that stands in for all others, for the build and for the box.
+    pub mirror: Option<String>,
+}
+
+/// Which container images are part of the disk image; the box pulls the others on first boot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Embed {
+    /// Those of the way in and of the VPN: cloudflared and Gluetun.
+    #[default]
+    Core,
+    /// All: the box needs no internet to start.
+    All,
+    /// None.
+    None,
+}
+
+/// The schema of an IPv4 network as text.
+#[derive(JsonSchema)]
+#[schemars(inline, transparent, extend("format" = "ipv4-network"))]
+#[allow(dead_code, reason = "it exists for its schema alone")]
+struct Ipv4NetworkText(String);
+
+/// The schema of an address or network as text.
+#[derive(JsonSchema)]
+#[schemars(inline, transparent, extend("format" = "network"))]
+#[allow(dead_code, reason = "it exists for its schema alone")]
+struct NetworkText(String);
