@@ -3,9 +3,13 @@
 //! The modules stand here in the order in which the data flows; see ARCHITECTURE.md for the map and the reasons.
 #![deny(missing_docs)]
 
+pub mod debian;
 pub mod firmware;
-
+pub mod layers;
 pub mod lock;
+pub mod rootfs;
+pub mod tools;
+pub mod tree;
 
 pub mod atomic;
 pub mod check;
