@@ -12,6 +12,7 @@ pub mod tools;
 pub mod tree;
 
 pub mod atomic;
+pub mod catalog;
 pub mod check;
 pub mod context;
 pub mod diag;
