@@ -3,21 +3,22 @@
 //! The modules stand here in the order in which the data flows; see ARCHITECTURE.md for the map and the reasons.
 #![deny(missing_docs)]
 
-pub mod debian;
-pub mod firmware;
-pub mod layers;
-pub mod lock;
-pub mod rootfs;
-pub mod tools;
-pub mod tree;
-
 pub mod atomic;
 pub mod catalog;
 pub mod check;
 pub mod context;
+pub mod debian;
 pub mod diag;
 pub mod digest;
+pub mod firmware;
+pub mod images;
 pub mod interrupt;
+pub mod layers;
+pub mod lock;
 pub mod profile;
+pub mod rootfs;
+pub mod secrets;
 pub mod tool;
+pub mod tools;
+pub mod tree;
 pub mod ui;
