@@ -191,8 +191,11 @@ impl Tree {
     }
 
     fn has_children(&self, path: &str) -> bool {
-        let below = format!("{path}/");
-        self.entries.range(below.clone()..).next().is_some_and(|(next, _)| next.starts_with(&below))
+        let below = if path.is_empty() { String::new() } else { format!("{path}/") };
+        self.entries
+            .range(below.clone()..)
+            .find(|(next, _)| !next.is_empty())
+            .is_some_and(|(next, _)| next.starts_with(&below))
     }
 }
 
