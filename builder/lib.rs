@@ -15,6 +15,7 @@ pub mod images;
 pub mod interrupt;
 pub mod layers;
 pub mod lock;
+pub mod plan;
 pub mod profile;
 pub mod rootfs;
 pub mod secrets;

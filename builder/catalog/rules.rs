@@ -113,6 +113,10 @@ pub fn check(service: &Service) -> Vec<Wrong> {
             format!("the folder's name `{name}` is no host name: lower-case letters, digits and `-` only");
         report.add(&["schema"], "service-name", message);
     }
+    if ["db", "lan", "out"].contains(&name) {
+        let message = format!("`{name}` is what Boxwright calls a kind of network");
+        report.help(&["schema"], "service-name", message, "give the folder another name");
+    }
     if !service.containers.contains_key(name) {
         let message = format!("no container is called `{name}` like the service");
         let help = format!("call the container that others talk to `[containers.{name}]`");

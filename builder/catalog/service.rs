@@ -171,7 +171,7 @@ pub enum Use {
 }
 
 /// One secret of a service, placed as a file under `/run/boxwright/secrets/<service>/<name>`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Secret {
     /// Who makes it.
