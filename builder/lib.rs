@@ -16,6 +16,7 @@ pub mod interrupt;
 pub mod layers;
 pub mod lock;
 pub mod plan;
+pub mod overlay;
 pub mod profile;
 pub mod rootfs;
 pub mod secrets;

@@ -1,0 +1,129 @@
+//! The words that templates may use besides Tera's own. Pure functions of a value.
+
+use tera::{Kwargs, State, Tera, TeraResult, Value};
+
+/// Makes the filters of overlays/README.md known to `tera`.
+pub fn register(tera: &mut Tera) {
+    tera.register_filter("shell", |text: &str, _: Kwargs, _: &State| shell(text));
+    tera.register_filter("systemd", |text: &str, _: Kwargs, _: &State| systemd(text));
+    tera.register_filter("mount_unit", |text: &str, _: Kwargs, _: &State| {
+        format!("{}.mount", systemd_path(text))
+    });
+    tera.register_filter("json", |value: &Value, _: Kwargs, _: &State| json(value));
+    tera.register_filter("seconds", |value: &Value, _: Kwargs, _: &State| match value.as_i64() {
+        Some(number) => Ok(number),
+        None => seconds(value.as_str().unwrap_or_default()),
+    });
+    // Tera groups in a HashMap: its order differs from run to run.
+    tera.register_filter("group_by", |_: &Value, _: Kwargs, _: &State| -> TeraResult<Value> {
+        Err(tera::Error::message("group_by is not available: its order is not the same every time"))
+    });
+}
+
+/// One word for a POSIX shell.
+fn shell(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// A word of a unit file's value (systemd.syntax(7), systemd.unit(5) "Specifiers").
+fn systemd(text: &str) -> String {
+    let escaped = text.replace('\\', r"\\").replace('"', "\\\"").replace('%', "%%");
+    if escaped.contains([' ', '\t', '\'']) { format!("\"{escaped}\"") } else { escaped }
+}
+
+/// A path as a unit's name without suffix, as `systemd-escape --path` does it (systemd.unit(5), "String escaping").
+pub fn systemd_path(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    if parts.is_empty() {
+        return "-".to_owned();
+    }
+    let mut name = String::new();
+    for (index, byte) in parts.join("/").bytes().enumerate() {
+        match byte {
+            b'/' => name.push('-'),
+            b'.' if index == 0 => name.push_str("\\x2e"),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b':' | b'_' | b'.' => name.push(char::from(byte)),
+            _ => name.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    name
+}
+
+fn json(value: &Value) -> TeraResult<String> {
+    serde_json::to_string(value).map_err(|error| tera::Error::message(format!("not JSON: {error}")))
+}
+
+/// A time span such as `90`, `15min` or `1h 30min` in seconds (systemd.time(7), units up to weeks).
+fn seconds(text: &str) -> TeraResult<i64> {
+    let wrong = || tera::Error::message(format!("{text:?} is not a time such as 90s, 15min, 12h or 30d"));
+    let mut total: i64 = 0;
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let number: i64 = rest[..digits].parse().map_err(|_| wrong())?;
+        rest = rest[digits..].trim_start();
+        let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let unit: i64 = match &rest[..letters] {
+            "" | "s" | "sec" | "second" | "seconds" => 1,
+            "m" | "min" | "minute" | "minutes" => 60,
+            "h" | "hr" | "hour" | "hours" => 3600,
+            "d" | "day" | "days" => 86_400,
+            "w" | "week" | "weeks" => 604_800,
+            _ => return Err(wrong()),
+        };
+        let part = number.checked_mul(unit).ok_or_else(wrong)?;
+        total = total.checked_add(part).ok_or_else(wrong)?;
+        rest = rest[letters..].trim_start();
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shell_words() {
+        assert_eq!(shell("media"), "media");
+        assert_eq!(shell(""), "''");
+        assert_eq!(shell("it's $HOME"), r"'it'\''s $HOME'");
+    }
+
+    #[test]
+    fn unit_values() {
+        assert_eq!(systemd("50%"), "50%%");
+        assert_eq!(systemd("a \"b\""), "\"a \\\"b\\\"\"");
+    }
+
+    #[test]
+    fn paths_as_units() {
+        for (path, unit) in [
+            ("/srv/media", "srv-media"),
+            ("/srv/my-disk", "srv-my\\x2ddisk"),
+            ("/", "-"),
+            ("/.hidden//x/", "\\x2ehidden-x"),
+        ] {
+            assert_eq!(systemd_path(path), unit);
+        }
+    }
+
+    #[test]
+    fn time_spans() {
+        for (text, value) in
+            [("90", 90), ("15min", 900), ("1h 30m", 5400), ("30d", 2_592_000), ("2w", 1_209_600)]
+        {
+            assert_eq!(seconds(text).ok(), Some(value), "{text}");
+        }
+        for text in ["", "soon", "5 parsecs", "99999999999999999999s", "9223372036854775807w"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,349 @@
+//! In: overlays in memory and the values that their templates see. Out: the file tree of the profile layer. Pure: the same
+//! input gives the same tree, and every error names the template with its line.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use tera::{Context, Tera};
+
+use super::filters;
+use super::manifest::{self, Manifest, Unit};
+use super::source::{Overlay, Source};
+use super::units;
+use crate::interrupt;
+use crate::tree::{Entry, Kind, Tree};
+
+/// The suffix of a file that is rendered.
+const TEMPLATE: &str = ".tera";
+/// What an overlay says besides its files.
+const MANIFEST: &str = "overlay.toml";
+/// The folder whose paths are the paths on the box.
+const ROOT: &str = "root/";
+/// Where units are.
+const UNIT_FOLDER: &str = "usr/lib/systemd/system/";
+/// The preset file that agrees with the links.
+const PRESET: &str = "usr/lib/systemd/system-preset/00-boxwright.preset";
+
+/// An overlay that applies, with the values that only its own templates see.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The folder.
+    pub overlay: Overlay,
+    /// Values on top of the common ones.
+    pub values: Context,
+}
+
+/// Renders `overlays`, in that order, with the values of `common`.
+///
+/// # Errors
+/// A template or overlay.toml is wrong, or two overlays make the same path.
+pub fn render(overlays: &[Planned], common: &Context) -> Result<Tree> {
+    let tera = load(overlays)?;
+    let mut output = Output::default();
+    for planned in overlays {
+        interrupt::check()?;
+        let mut context = common.clone();
+        context.extend(planned.values.clone());
+        Step { tera: &tera, overlay: &planned.overlay, context }.run(&mut output)?;
+    }
+    output.finish()
+}
+
+/// All templates in one instance, so that they can include each other by their path in the project.
+fn load(overlays: &[Planned]) -> Result<Tera> {
+    let mut tera = Tera::new();
+    tera.autoescape_on(Vec::<&str>::new());
+    filters::register(&mut tera);
+    let mut templates: Vec<(String, &str)> = Vec::new();
+    for Planned { overlay, .. } in overlays {
+        for (path, source) in &overlay.files {
+            let Source::File(bytes) = source else { continue };
+            if path == MANIFEST || path.ends_with(TEMPLATE) {
+                let label = overlay.label(path);
+                let text = std::str::from_utf8(bytes).with_context(|| format!("reading {label}"))?;
+                templates.push((label, text));
+            }
+        }
+    }
+    tera.add_raw_templates(templates).map_err(|error| anyhow!("{error}"))?;
+    Ok(tera)
+}
+
+/// What the overlays made so far.
+#[derive(Default)]
+struct Output {
+    entries: BTreeMap<String, (Entry, String)>,
+    units: Vec<(String, Unit)>,
+}
+
+impl Output {
+    fn add(&mut self, path: &str, entry: Entry, label: &str) -> Result<()> {
+        manifest::check_path(path).with_context(|| format!("in {label}"))?;
+        if let Some((other, first)) = self.entries.get(path) {
+            if *other == entry && entry.kind == Kind::Dir {
+                return Ok(());
+            }
+            bail!("{first} and {label} both make /{path}");
+        }
+        self.entries.insert(path.to_owned(), (entry, label.to_owned()));
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Tree> {
+        let mut rendered = BTreeMap::new();
+        for (path, (entry, _)) in &self.entries {
+            if let (Some(name), Kind::File(bytes)) = (path.strip_prefix(UNIT_FOLDER), &entry.kind) {
+                if !name.contains('/') {
+                    rendered.insert(name.to_owned(), String::from_utf8_lossy(bytes).into_owned());
+                }
+            }
+        }
+        if !self.units.is_empty() {
+            let (links, preset) = units::links(&self.units, &rendered)?;
+            for (path, target) in links {
+                self.add(&path, Entry::symlink(target), "a [[unit]] entry")?;
+            }
+            self.add(PRESET, Entry::file(0o644, preset), "the list of units")?;
+        }
+        let mut tree = Tree::new();
+        for (path, (entry, label)) in self.entries {
+            tree.insert(&path, entry).with_context(|| format!("adding /{path} of {label}"))?;
+        }
+        Ok(tree)
+    }
+}
+
+/// One overlay being rendered.
+struct Step<'a> {
+    tera: &'a Tera,
+    overlay: &'a Overlay,
+    context: Context,
+}
+
+impl Step<'_> {
+    fn run(&self, output: &mut Output) -> Result<()> {
+        let label = self.overlay.label(MANIFEST);
+        let manifest = match self.overlay.file(MANIFEST) {
+            Some(_) => Manifest::parse(&self.template(MANIFEST, &self.context)?, &label)?,
+            None => Manifest::default(),
+        };
+        if !manifest.apply {
+            return Ok(());
+        }
+        let mut special = BTreeMap::new();
+        for file in &manifest.files {
+            if file.from.is_none() && special.insert(file.path.as_str(), file).is_some() {
+                bail!("{label}: two entries for /{}", file.path);
+            }
+        }
+        self.files(&mut special, output)?;
+        for file in manifest.files.iter().filter(|file| file.from.is_some()) {
+            self.made(file, output)?;
+        }
+        if let Some(path) = special.keys().next() {
+            // The template may have rendered to nothing; only a file that cannot exist is a mistake.
+            let exists = |suffix| self.overlay.files.contains_key(&format!("{ROOT}{path}{suffix}"));
+            if !exists("") && !exists(TEMPLATE) {
+                bail!("{label}: there is no root/{path}");
+            }
+        }
+        self.rest(manifest, &label, output)
+    }
+
+    /// Everything under root/.
+    fn files(&self, special: &mut BTreeMap<&str, &manifest::File>, output: &mut Output) -> Result<()> {
+        for (path, source) in &self.overlay.files {
+            let Some(on_box) = path.strip_prefix(ROOT) else { continue };
+            let label = self.overlay.label(path);
+            let bytes = match source {
+                Source::Link(target) => {
+                    output.add(on_box, Entry::symlink(target), &label)?;
+                    continue;
+                }
+                Source::File(bytes) => bytes,
+            };
+            let on_box = on_box.strip_suffix(TEMPLATE).unwrap_or(on_box);
+            let entry = special.get(on_box).copied();
+            let content = if path.ends_with(TEMPLATE) {
+                match self.rendered(path, &self.context)? {
+                    Some(text) => text,
+                    None => continue,
+                }
+            } else {
+                bytes.clone()
+            };
+            special.remove(on_box);
+            output.add(on_box, file(content, entry).with_context(|| format!("in {label}"))?, &label)?;
+        }
+        Ok(())
+    }
+
+    /// A `[[file]]` with `from`.
+    fn made(&self, entry: &manifest::File, output: &mut Output) -> Result<()> {
+        let label = self.overlay.label(MANIFEST);
+        let from = entry.from.as_deref().unwrap_or_default();
+        if self.overlay.file(from).is_none() || !from.ends_with(TEMPLATE) {
+            bail!("{label}: {from} is not a template of this overlay");
+        }
+        let mut context = self.context.clone();
+        context.insert("with", &entry.with);
+        if let Some(content) = self.rendered(from, &context)? {
+            let made = file(content, Some(entry)).with_context(|| format!("in {label}"))?;
+            output.add(&entry.path, made, &label)?;
+        }
+        Ok(())
+    }
+
+    fn rest(&self, manifest: Manifest, label: &str, output: &mut Output) -> Result<()> {
+        for dir in &manifest.dirs {
+            let mode = mode(dir.mode.as_deref(), 0o755).with_context(|| format!("in {label}"))?;
+            output.add(&dir.path, Entry::dir(mode).owned_by(dir.uid, dir.gid), label)?;
+        }
+        for link in &manifest.links {
+            output.add(&link.path, Entry::symlink(&link.to), label)?;
+        }
+        output.units.extend(manifest.units.into_iter().map(|unit| (label.to_owned(), unit)));
+        Ok(())
+    }
+
+    /// The rendered bytes, or nothing if there is only white space.
+    fn rendered(&self, path: &str, context: &Context) -> Result<Option<Vec<u8>>> {
+        let text = self.template(path, context)?;
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        // What a condition around the whole text leaves before and after it.
+        Ok(Some(format!("{}\n", text.trim_start_matches(['\n', '\r']).trim_end()).into_bytes()))
+    }
+
+    fn template(&self, path: &str, context: &Context) -> Result<String> {
+        let label = self.overlay.label(path);
+        // Tera's message has the template's name, line, column and the line itself.
+        self.tera.render(&label, context).map_err(|error| anyhow!("rendering {label}\n{error}"))
+    }
+}
+
+/// A file with the mode and owner of `entry`, or those of the convention.
+fn file(content: Vec<u8>, entry: Option<&manifest::File>) -> Result<Entry> {
+    let usual = if content.starts_with(b"#!") { 0o755 } else { 0o644 };
+    let mode = mode(entry.and_then(|entry| entry.mode.as_deref()), usual)?;
+    let (uid, gid) = entry.map_or((0, 0), |entry| (entry.uid, entry.gid));
+    Ok(Entry::file(mode, content).owned_by(uid, gid))
+}
+
+fn mode(text: Option<&str>, usual: u32) -> Result<u32> {
+    text.map_or(Ok(usual), manifest::parse_mode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overlay(name: &str, files: &[(&str, &str)]) -> Planned {
+        let files =
+            files.iter().map(|(path, text)| ((*path).to_owned(), Source::File(text.as_bytes().to_vec())));
+        Planned { overlay: Overlay { name: name.to_owned(), files: files.collect() }, values: Context::new() }
+    }
+
+    fn common() -> Context {
+        let mut context = Context::new();
+        context.insert("name", "servarr");
+        context.insert("disks", &BTreeMap::from([("b", 2), ("a", 1)]));
+        context
+    }
+
+    fn failure(overlays: &[Planned]) -> String {
+        format!("{:#}", render(overlays, &common()).unwrap_err())
+    }
+
+    #[test]
+    fn files_modes_links_and_units() {
+        let manifest = "[[unit]]\nname = \"x.service\"\n[[file]]\npath = \"etc/secret\"\nmode = \"0440\"\n\
+            {% for name, _ in disks %}[[dir]]\npath = \"srv/{{ name }}\"\n\
+            [[file]]\npath = \"etc/{{ name }}.conf\"\nfrom = \"include/one.tera\"\nwith = { name = \"{{ name }}\" }\n{% endfor %}\
+            [[link]]\npath = \"etc/localtime\"\nto = \"/usr/share/zoneinfo/UTC\"\n";
+        let one = overlay(
+            "system/x",
+            &[
+                ("overlay.toml", manifest),
+                ("include/one.tera", "for {{ with.name }} on {{ name }}"),
+                ("root/etc/hostname.tera", "{{ name }}\n"),
+                ("root/etc/none.tera", "{% if name == \"other\" %}\ntext\n{% endif %}\n"),
+                ("root/etc/verbatim", "{{ name }}"),
+                ("root/etc/secret", "s"),
+                ("root/usr/lib/boxwright/run", "#!/bin/sh\n"),
+                ("root/usr/lib/systemd/system/x.service", "[Install]\nWantedBy=multi-user.target\n"),
+            ],
+        );
+        let tree = render(&[one], &common()).unwrap();
+        let dump: Vec<String> = tree
+            .iter()
+            .map(|(path, entry)| match &entry.kind {
+                Kind::Dir => format!("{path}/ {:o}", entry.mode),
+                Kind::File(bytes) => format!("{path} {:o} {:?}", entry.mode, String::from_utf8_lossy(bytes)),
+                Kind::Symlink(target) => format!("{path} -> {target}"),
+            })
+            .collect();
+        let expected = [
+            "etc/a.conf 644 \"for a on servarr\\n\"",
+            "etc/b.conf 644 \"for b on servarr\\n\"",
+            "etc/hostname 644 \"servarr\\n\"",
+            "etc/localtime -> /usr/share/zoneinfo/UTC",
+            "etc/secret 440 \"s\"",
+            "etc/systemd/system/multi-user.target.wants/x.service -> /usr/lib/systemd/system/x.service",
+            "etc/verbatim 644 \"{{ name }}\"",
+            "srv/a/ 755",
+            "srv/b/ 755",
+            "usr/lib/boxwright/run 755 \"#!/bin/sh\\n\"",
+            "usr/lib/systemd/system-preset/00-boxwright.preset 644 \"# What the builder linked; `systemctl preset` changes nothing.\\nenable x.service\\n\"",
+            "usr/lib/systemd/system/x.service 644 \"[Install]\\nWantedBy=multi-user.target\\n\"",
+        ];
+        assert_eq!(dump, expected);
+    }
+
+    #[test]
+    fn an_undefined_variable_is_found_with_file_and_line() {
+        let message = failure(&[overlay("system/x", &[("root/etc/x.tera", "a\nb {{ missing }}\n")])]);
+        assert!(message.contains("overlays/system/x/root/etc/x.tera:2:"), "{message}");
+        assert!(message.contains("missing"), "{message}");
+    }
+
+    #[test]
+    fn a_syntax_error_is_found_with_file_and_line() {
+        let message = failure(&[overlay("system/x", &[("root/etc/x.tera", "a\n\n{% if %}\n")])]);
+        assert!(message.contains("overlays/system/x/root/etc/x.tera:3:"), "{message}");
+    }
+
+    #[test]
+    fn two_overlays_cannot_make_one_path() {
+        let both =
+            [overlay("system/a", &[("root/etc/x", "1")]), overlay("system/b", &[("root/etc/x.tera", "1")])];
+        let message = failure(&both);
+        assert!(
+            message.contains("overlays/system/a/root/etc/x and overlays/system/b/root/etc/x.tera"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn an_entry_without_its_file_is_an_error() {
+        let manifest = "[[file]]\npath = \"etc/y\"\nmode = \"0600\"\n";
+        let message = failure(&[overlay("system/x", &[("overlay.toml", manifest), ("root/etc/x", "1")])]);
+        assert!(message.contains("no root/etc/y"), "{message}");
+    }
+
+    #[test]
+    fn an_overlay_can_stay_out() {
+        let one = overlay(
+            "system/x",
+            &[("overlay.toml", "apply = {{ name == \"other\" }}\n"), ("root/etc/x", "1")],
+        );
+        assert!(render(&[one], &common()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn order_dependent_grouping_is_refused() {
+        let one = overlay("system/x", &[("root/etc/x.tera", "{{ [1] | group_by(attribute=\"a\") | json }}")]);
+        assert!(failure(&[one]).contains("group_by is not available"));
+    }
+}
