@@ -1,5 +1,14 @@
-//! Debian's formats and archives: versions, control data, signed indexes, the solver, binary packages.
+//! Debian's archive and package formats: signed releases, package indexes, dependencies, .deb files.
 //!
-//! Knows nothing of boxes.
+//! Bytes go in, typed values come out. This module knows nothing of boxes, locks or where the bytes came from, and it
+//! treats all of them as hostile until a signature or a digest says otherwise.
 
+pub mod control;
+pub mod date;
 pub mod deb;
+pub mod index;
+pub mod relation;
+pub mod release;
+pub mod solve;
+pub mod trust;
+pub mod version;
