@@ -29,6 +29,10 @@ pub struct Service {
     pub website: Option<String>,
     /// What the rest of the box needs it for, if anything.
     pub role: Option<Role>,
+    /// Whether its images are part of the disk image with `embed = "core"`: the way in, and what must be up before
+    /// anything else can be pulled.
+    #[serde(default)]
+    pub core: bool,
     /// Former or other names that a profile may use, each with the sentence that the user is told.
     #[serde(default)]
     pub aliases: BTreeMap<String, String>,
