@@ -30,6 +30,8 @@ pub struct Request<'a> {
     pub wanted: &'a [String],
     /// Packages that must not be chosen, each with the reason.
     pub excluded: &'a BTreeMap<String, String>,
+    /// Packages that count as there already: they are not chosen, and what they need is not looked at.
+    pub assumed: &'a [String],
     /// Whether all essential and required packages are wanted too: the set of a system, not of a folder of tools.
     pub system: bool,
 }
@@ -68,7 +70,7 @@ impl std::error::Error for Conflict {}
 /// # Errors
 /// [`Conflict`].
 pub fn solve<'a>(index: &'a Index, request: &Request<'_>) -> Result<Vec<&'a Candidate>, Conflict> {
-    let provider = Provider::new(index, request.excluded);
+    let provider = Provider::new(index, request);
     let unknown = provider.unknown(request.wanted);
     if !unknown.is_empty() {
         return Err(Conflict::Unknown(unknown));
@@ -87,6 +89,7 @@ pub fn solve<'a>(index: &'a Index, request: &Request<'_>) -> Result<Vec<&'a Cand
             let chosen: BTreeMap<&str, &Candidate> = solution
                 .into_iter()
                 .filter_map(|id| provider.candidate(id))
+                .filter(|candidate| !request.assumed.contains(&candidate.name))
                 .map(|candidate| (candidate.name.as_str(), candidate))
                 .collect();
             Ok(chosen.into_values().collect())
@@ -124,11 +127,12 @@ struct Provider<'a, 'r> {
     /// Virtual name to the numbers of its providers, best first, with the version that they provide.
     providers: BTreeMap<&'a str, Vec<(usize, Option<&'a str>)>>,
     excluded: &'r BTreeMap<String, String>,
+    assumed: &'r [String],
     interned: RefCell<Interned>,
 }
 
 impl<'a, 'r> Provider<'a, 'r> {
-    fn new(index: &'a Index, excluded: &'r BTreeMap<String, String>) -> Self {
+    fn new(index: &'a Index, request: &Request<'r>) -> Self {
         let candidates: Vec<&Candidate> = index.iter().collect();
         let mut providers: BTreeMap<&str, Vec<(usize, Option<&str>)>> = BTreeMap::new();
         for (number, candidate) in candidates.iter().enumerate() {
@@ -142,7 +146,13 @@ impl<'a, 'r> Provider<'a, 'r> {
             // Candidates are sorted by name already, and the sort is stable.
             list.sort_by_key(|(number, _)| (!candidates[*number].essential, candidates[*number].priority));
         }
-        Self { candidates, providers, excluded, interned: RefCell::default() }
+        Self {
+            candidates,
+            providers,
+            excluded: request.excluded,
+            assumed: request.assumed,
+            interned: RefCell::default(),
+        }
     }
 
     fn candidate(&self, id: SolvableId) -> Option<&'a Candidate> {
@@ -254,6 +264,9 @@ impl<'a, 'r> Provider<'a, 'r> {
     fn relations(&self, number: usize) -> anyhow::Result<KnownDependencies> {
         let candidate = self.candidates[number];
         let mut known = KnownDependencies::default();
+        if self.assumed.contains(&candidate.name) {
+            return Ok(known);
+        }
         for field in candidate.dependencies() {
             for group in relation::parse(field)? {
                 known.requirements.push(self.requirement(&group).into());

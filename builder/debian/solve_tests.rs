@@ -35,7 +35,7 @@ fn choose_without(
     let index = index(lines);
     let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
     let excluded = excluded.iter().map(|(name, reason)| ((*name).to_owned(), (*reason).to_owned())).collect();
-    let request = Request { wanted: &wanted, excluded: &excluded, system: true };
+    let request = Request { wanted: &wanted, excluded: &excluded, assumed: &[], system: true };
     solve(&index, &request).map(|chosen| chosen.iter().map(|candidate| candidate.name.clone()).collect())
 }
 
@@ -119,4 +119,14 @@ fn an_excluded_package_is_avoided_or_the_reason_is_given() {
     assert_eq!(choose_without(&lines, &["a"], &excluded).unwrap(), ["a", "y"]);
     let error = choose_without(&lines, &["b"], &excluded).unwrap_err().to_string();
     assert!(error.contains("it rewrites the boot partition"), "{error}");
+}
+
+#[test]
+fn what_is_assumed_is_neither_chosen_nor_followed() {
+    let index = index(&["a; Depends: b, c | d", "b; Depends: x", "c; Depends: missing", "x"]);
+    let assumed = ["b".to_owned(), "c".to_owned()];
+    let request =
+        Request { wanted: &["a".to_owned()], excluded: &BTreeMap::new(), assumed: &assumed, system: false };
+    let chosen = solve(&index, &request).unwrap();
+    assert_eq!(chosen.iter().map(|candidate| candidate.name.as_str()).collect::<Vec<_>>(), ["a"]);
 }

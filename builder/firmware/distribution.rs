@@ -35,30 +35,60 @@ pub struct Distribution {
     /// `20261121T001242Z`) and `{path}`. Empty where there is none.
     #[serde(default)]
     pub snapshot: BTreeMap<String, String>,
-    /// Key files in this folder (armored OpenPGP certificates).
-    pub keys: Vec<String>,
-    /// The fingerprints of the primary keys that may sign a release; keys not listed are ignored.
-    pub fingerprints: Vec<String>,
-    /// What every box has.
-    pub base: Vec<String>,
-    /// The kernel's package, part of every box.
-    pub kernel: String,
-    /// What no box may have, with the reason.
-    #[serde(default)]
-    pub excluded: BTreeMap<String, String>,
-    /// Packages that profiles and services ask for by a word: `features.wireguard`.
-    #[serde(default)]
-    pub features: BTreeMap<String, Vec<String>>,
+    /// Who signs its releases.
+    pub trust: Trust,
+    /// What boxes are made of.
+    #[serde(rename = "box")]
+    pub system: System,
     /// What the build machine needs.
-    pub tools: Vec<String>,
-    /// Where things are in the unpacked tools.
-    pub tool_paths: ToolPaths,
+    pub tools: Tools,
     /// System users with a fixed id.
     #[serde(default)]
     pub users: BTreeMap<String, SystemId>,
     /// System groups with a fixed id.
     #[serde(default)]
     pub groups: BTreeMap<String, u32>,
+}
+
+/// Who signs the releases of a distribution.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trust {
+    /// Files in the distribution's folder with armored OpenPGP certificates.
+    pub keys: Vec<String>,
+    /// The fingerprints of the primary keys that count; others in the files are ignored.
+    pub fingerprints: Vec<String>,
+}
+
+/// What boxes are made of.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct System {
+    /// The kernel's package, part of every box.
+    pub kernel: String,
+    /// What else every box has, besides essential and required packages.
+    pub base: Vec<String>,
+    /// Packages that profiles and services ask for by a word: `btrfs`.
+    #[serde(default)]
+    pub features: BTreeMap<String, Vec<String>>,
+    /// What no box may have, with the reason.
+    #[serde(default)]
+    pub excluded: BTreeMap<String, String>,
+}
+
+/// What the build machine needs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tools {
+    /// Needed to build.
+    pub build: Vec<String>,
+    /// Needed besides to start an image in a virtual machine.
+    pub machine: Vec<String>,
+    /// Packages that the others name but do not need here; neither they nor what they need is fetched.
+    #[serde(default)]
+    pub assumed: Vec<String>,
+    /// Where things are in the unpacked tools.
+    pub paths: ToolPaths,
 }
 
 /// One suite.
@@ -115,9 +145,7 @@ impl Distribution {
     /// # Errors
     /// [`InputError`] if there is no such distribution or its file is wrong.
     pub fn load(project: &Path, name: &str) -> anyhow::Result<Self> {
-        let folder = project.join("firmware").join(name);
-        let path = folder.join("distribution.toml");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let (folder, path, text) = super::read(project, name, "distribution.toml")?;
         let mut distribution: Self = toml::from_str(&text)
             .map_err(|error| InputError(error.to_string()))
             .with_context(|| format!("reading {}", path.display()))?;
@@ -138,8 +166,8 @@ impl Distribution {
                 return Err(InputError(format!("`mirrors` has none for the role `{}`", archive.role)));
             }
         }
-        if self.fingerprints.is_empty() {
-            return Err(InputError("`fingerprints` is empty: no release could be trusted".into()));
+        if self.trust.fingerprints.is_empty() {
+            return Err(InputError("`trust.fingerprints` is empty: no release could be trusted".into()));
         }
         Ok(())
     }

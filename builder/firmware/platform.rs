@@ -32,9 +32,7 @@ impl Platform {
     /// # Errors
     /// [`InputError`] if there is no such platform or its file is wrong.
     pub fn load(project: &Path, name: &str) -> anyhow::Result<Self> {
-        let folder = project.join("firmware").join(name);
-        let path = folder.join("platform.toml");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let (folder, path, text) = super::read(project, name, "platform.toml")?;
         let mut platform: Self = toml::from_str(&text)
             .map_err(|error| InputError(error.to_string()))
             .with_context(|| format!("reading {}", path.display()))?;

@@ -41,6 +41,9 @@ pub struct Lock {
     /// The packages that the build machine uses as tools, sorted by name. None of them gets into the box.
     #[serde(default)]
     pub tools: Vec<Package>,
+    /// What it needs besides to start an image in a virtual machine.
+    #[serde(default)]
+    pub machine: Vec<Package>,
     /// The container images, sorted by reference.
     #[serde(default)]
     pub images: Vec<Image>,
@@ -149,7 +152,7 @@ pub fn parse(text: &str) -> anyhow::Result<Lock> {
 
 /// What the types do not say: references that lead nowhere and paths that lead out of the archive.
 fn check(lock: &Lock) -> Result<(), InputError> {
-    for package in lock.packages.iter().chain(&lock.tools) {
+    for package in lock.packages.iter().chain(&lock.tools).chain(&lock.machine) {
         let subject = format!("package {} {}", package.name, package.version);
         if !lock.archives.iter().any(|archive| archive.id == package.archive) {
             return Err(InputError(format!("{subject} is from the unknown archive `{}`", package.archive)));
@@ -182,6 +185,7 @@ pub fn render(lock: &Lock) -> String {
     list(&mut text, "archives", &lock.archives, archive_line);
     list(&mut text, "packages", &lock.packages, package_line);
     list(&mut text, "tools", &lock.tools, package_line);
+    list(&mut text, "machine", &lock.machine, package_line);
     list(&mut text, "images", &lock.images, image_line);
     text
 }
@@ -272,6 +276,7 @@ mod tests {
             }],
             packages: vec![package("b"), package("a")],
             tools: vec![],
+            machine: vec![package("qemu")],
             images: vec![Image {
                 reference: "docker.io/library/a\"b:1".into(),
                 digest: None,
@@ -288,7 +293,7 @@ mod tests {
         assert_eq!(render(&read), text);
         assert_eq!(read.packages, [package("a"), package("b")]);
         assert_eq!(read.images, lock().images);
-        assert_eq!(text.lines().filter(|line| line.contains("pool/main")).count(), 2);
+        assert_eq!(text.lines().filter(|line| line.contains("pool/main")).count(), 3);
     }
 
     #[test]
