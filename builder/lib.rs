@@ -19,6 +19,7 @@ pub mod overlay;
 pub mod plan;
 pub mod profile;
 pub mod rootfs;
+pub mod sandbox;
 pub mod secrets;
 pub mod tool;
 pub mod tools;

@@ -14,6 +14,8 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::sandbox::Sandbox;
+
 /// How much of a failed program's standard error an error message shows, in bytes.
 const SHOWN_STDERR: usize = 2048;
 
@@ -27,6 +29,7 @@ pub struct Tool {
     directory: Option<PathBuf>,
     stdin: Input,
     stdout: Option<File>,
+    sandbox: Option<Sandbox>,
 }
 
 #[derive(Debug, Default)]
@@ -92,6 +95,13 @@ impl Tool {
         self
     }
 
+    /// Runs the program inside `sandbox`, where its path is one inside. There is no working directory but `/` then, and
+    /// the program is killed when the thread that started it ends.
+    pub fn inside(mut self, sandbox: Sandbox) -> Self {
+        self.sandbox = Some(sandbox);
+        self
+    }
+
     /// Runs the program to its end.
     ///
     /// # Errors
@@ -137,6 +147,9 @@ impl Tool {
                 Stdio::piped()
             }
         });
+        if let Some(sandbox) = &self.sandbox {
+            sandbox.enclose(&mut command).with_context(|| format!("starting {shown}"))?;
+        }
         let mut child = command.spawn().with_context(|| format!("starting {shown}"))?;
         let stderr = child.stderr.take().map(|stderr| std::thread::spawn(move || end_of(stderr)));
         let mut stdin = child.stdin.take();

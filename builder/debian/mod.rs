@@ -11,4 +11,5 @@ pub mod relation;
 pub mod release;
 pub mod solve;
 pub mod trust;
+pub mod unpack;
 pub mod version;

@@ -1,15 +1,43 @@
 //! The locked tools: packages go in, a folder in the cache and ready-made calls of its programs come out.
 //!
 //! No maintainer script runs. Programs are started through the folder's own dynamic loader with the folder's own
-//! libraries, so that they are the same on every host.
+//! libraries, so that they are the same on every host. Nothing of the host's is searched or loaded.
 
+use std::fs;
+use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 
+use crate::atomic;
 use crate::context::Context;
-use crate::debian::deb::DebFile;
+use crate::debian::deb::{Deb, DebFile, MemberKind};
+use crate::debian::unpack::{self, Owners, Target};
+use crate::digest::Hasher;
 use crate::tool::Tool;
+
+/// Changes whenever the same packages would be unpacked in another way.
+const LAYOUT: &[u8] = b"1";
+
+/// Where the certificates that the tools trust are, made when they are unpacked.
+const CERTIFICATES: &str = "etc/ssl/certs/ca-certificates.crt";
+
+/// Where programs are looked for, the first one wins.
+const PROGRAM_FOLDERS: [&str; 3] = ["usr/bin", "usr/sbin", "usr/libexec"];
+
+/// The dynamic loader by the name that every program carries.
+const LOADER: &str = "lib64/ld-linux-x86-64.so.2";
+
+/// The folder of the libraries.
+const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+
+/// Folders of libraries that programs find by a path in themselves, which leads to the host's.
+const MORE_LIBRARIES: [&str; 3] = [
+    "usr/lib/x86_64-linux-gnu/systemd",
+    "usr/lib/x86_64-linux-gnu/libfakeroot",
+    "usr/lib/x86_64-linux-gnu/pulseaudio",
+];
 
 /// The unpacked tools.
 #[derive(Debug, Clone)]
@@ -23,8 +51,30 @@ impl Tools {
     /// # Errors
     /// If a package cannot be read or the cache cannot be written.
     pub fn prepare(debs: &[DebFile], context: &Context) -> Result<Self> {
-        let _ = (debs, context);
-        bail!("tools are not prepared yet")
+        let mut digests: Vec<_> = debs.iter().map(|deb| deb.sha256).collect();
+        digests.sort_unstable();
+        let mut hasher = Hasher::new();
+        hasher.field("layout", LAYOUT);
+        for digest in &digests {
+            hasher.field("package", digest.bytes());
+        }
+        let folder = context.cache.join("tools");
+        let root = folder.join(hasher.finish().to_string());
+        if !root.is_dir() {
+            fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+            let step = context.ui.step("unpacking tools");
+            let temporary = tempfile::Builder::new()
+                .prefix(".unpacking-")
+                .tempdir_in(&folder)
+                .with_context(|| format!("creating a folder in {}", folder.display()))?;
+            unpack_all(debs, temporary.path(), context.jobs).context("unpacking the tools")?;
+            join_certificates(temporary.path()).context("collecting the certificates of the tools")?;
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            fs::set_permissions(temporary.path(), mode).context("publishing the tools")?;
+            atomic::publish_dir(&temporary.keep(), &root)?;
+            step.done(&format!("{} packages", debs.len()));
+        }
+        Ok(Self { root })
     }
 
     /// A call of `name`, a program of the tools, with the environment that it needs; arguments are still to be added.
@@ -32,7 +82,33 @@ impl Tools {
     /// # Errors
     /// If no package of the tools has such a program.
     pub fn tool(&self, name: &str) -> Result<Tool> {
-        bail!("tools have no {name}")
+        let program = PROGRAM_FOLDERS
+            .iter()
+            .find_map(|folder| self.path(&format!("{folder}/{name}")).ok())
+            .with_context(|| format!("no package of the tools has the program `{name}`"))?;
+        let libraries: Vec<String> = [LIBRARIES]
+            .into_iter()
+            .chain(MORE_LIBRARIES)
+            .map(|folder| self.root.join(folder).display().to_string())
+            .collect();
+        let inside = |path: &str| self.root.join(path);
+        Ok(Tool::new(self.path(LOADER)?)
+            .arg("--library-path")
+            .arg(libraries.join(":"))
+            .arg("--argv0")
+            .arg(name)
+            .arg(program)
+            .env("PATH", "/nonexistent")
+            .env("HOME", "/nonexistent")
+            .env("TZ", "UTC")
+            .env("LC_ALL", "C")
+            .env("GCONV_PATH", inside("usr/lib/x86_64-linux-gnu/gconv"))
+            .env("MTOOLSRC", "/dev/null")
+            .env("OPENSSL_CONF", "/dev/null")
+            .env("OPENSSL_MODULES", inside("usr/lib/x86_64-linux-gnu/ossl-modules"))
+            .env("SSL_CERT_FILE", inside(CERTIFICATES))
+            .env("SSL_CERT_DIR", "/nonexistent")
+            .env("QEMU_MODULE_DIR", inside("usr/lib/x86_64-linux-gnu/qemu")))
     }
 
     /// Where the file `path` of the tools is: `usr/share/OVMF/OVMF_CODE_4M.fd`. Symbolic links are followed inside the
@@ -41,11 +117,59 @@ impl Tools {
     /// # Errors
     /// If no package of the tools has it.
     pub fn path(&self, path: &str) -> Result<PathBuf> {
-        bail!("tools have no {path}")
+        let find = || -> std::io::Result<PathBuf> {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let root = rustix::fs::open(&self.root, flags, Mode::empty())?;
+            let path = path.trim_start_matches('/');
+            let file = rustix::fs::openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
+            fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+        };
+        find().with_context(|| format!("no package of the tools has /{path}"))
     }
 
     /// The folder that the packages are unpacked in.
     pub fn root(&self) -> &Path {
         &self.root
     }
+}
+
+fn unpack_all(debs: &[DebFile], root: &Path, jobs: usize) -> Result<()> {
+    unpack::make_usr_aliases(root)?;
+    let target = Target::open(root, Owners::Ours)?;
+    let mut largest_first: Vec<(u64, &DebFile)> =
+        debs.iter().map(|deb| (fs::metadata(&deb.path).map_or(0, |metadata| metadata.len()), deb)).collect();
+    largest_first.sort_by(|left, right| right.cmp(left));
+    unpack::in_parallel(&largest_first, jobs, |(_, deb)| {
+        Deb::open(&deb.path)?.data(|mut member, content| {
+            // Nobody runs these with other rights than their own, and everyone may use the cache.
+            member.mode = match member.kind {
+                MemberKind::Dir => 0o755,
+                _ => (member.mode & 0o111) | 0o644,
+            };
+            let path = member.path.clone();
+            unpack::must_be_free(target.place(&member, &path, content, i64::MAX)?, &path)
+        })
+    })?;
+    Ok(())
+}
+
+/// Writes the bundle that ca-certificates' maintainer script would make, if that package is there.
+fn join_certificates(root: &Path) -> Result<()> {
+    let folder = root.join("usr/share/ca-certificates/mozilla");
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(&folder)?.map(|file| Ok(file?.path())).collect::<std::io::Result<_>>()?;
+    files.sort();
+    let mut bundle = Vec::new();
+    for file in files {
+        bundle.extend(fs::read(file)?);
+        bundle.push(b'\n');
+    }
+    let target = root.join(CERTIFICATES);
+    if let Some(parent) = target.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    atomic::write(&target, &bundle)
 }
