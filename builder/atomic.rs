@@ -54,18 +54,26 @@ impl AtomicFile {
         self.temporary.path()
     }
 
-    /// Makes the content durable and gives the file its name.
+    /// Gives the file its name without waiting for the disk: for large files that can be made again.
     ///
     /// # Errors
-    /// If the data cannot be written back or the rename fails; nothing is left behind then.
-    pub fn commit(self) -> Result<()> {
+    /// If the rename fails; nothing is left behind then.
+    pub fn commit_unsynced(self) -> Result<()> {
         let Self { temporary, path } = self;
-        temporary.as_file().sync_data().with_context(|| format!("writing {}", path.display()))?;
         temporary
             .persist(&path)
             .map_err(|error| error.error)
             .with_context(|| format!("replacing {}", path.display()))?;
         Ok(())
+    }
+
+    /// Makes the content durable and gives the file its name.
+    ///
+    /// # Errors
+    /// If the data cannot be written back or the rename fails; nothing is left behind then.
+    pub fn commit(self) -> Result<()> {
+        self.temporary.as_file().sync_data().with_context(|| format!("writing {}", self.path.display()))?;
+        self.commit_unsynced()
     }
 }
 

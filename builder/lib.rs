@@ -4,12 +4,14 @@
 #![deny(missing_docs)]
 
 pub mod atomic;
+pub mod boot;
 pub mod catalog;
 pub mod check;
 pub mod context;
 pub mod debian;
 pub mod diag;
 pub mod digest;
+pub mod disk;
 pub mod firmware;
 pub mod images;
 pub mod interrupt;

@@ -6,7 +6,7 @@ mod distribution;
 mod platform;
 
 pub use distribution::{ArchiveSpec, Distribution, System, SystemId, ToolPaths, Tools, Trust};
-pub use platform::Platform;
+pub use platform::{EfiProgram, Emulator, Platform};
 
 use std::path::{Path, PathBuf};
 

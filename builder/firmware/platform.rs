@@ -24,6 +24,38 @@ pub struct Platform {
     pub architecture: String,
     /// Packages by distribution: microcode, firmware of network and graphics chips.
     pub packages: BTreeMap<String, Vec<String>>,
+    /// The kernel's command line for every box; the release adds its identity and root hashes.
+    pub command_line: Vec<String>,
+    /// The kernel modules that the initrd needs to find its disk, without what they depend on.
+    pub modules: Vec<String>,
+    /// The EFI programs: the path on the ESP, and which of the distribution's tools it is.
+    pub esp: BTreeMap<String, EfiProgram>,
+    /// The virtual machine that stands in for one.
+    pub emulator: Emulator,
+}
+
+/// A signed EFI program; [`super::ToolPaths`] says where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EfiProgram {
+    /// The first stage, which the machine's own keys vouch for.
+    Shim,
+    /// What shim starts to enroll a key or a digest.
+    MokManager,
+    /// The second stage, which reads the boot entries.
+    SystemdBoot,
+}
+
+/// How QEMU imitates a machine of this platform.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Emulator {
+    /// The program: `qemu-system-x86_64`.
+    pub program: String,
+    /// `-machine`.
+    pub machine: String,
+    /// `-cpu` where the processor is emulated: one that the distribution's programs run on.
+    pub processor: String,
 }
 
 impl Platform {
