@@ -2,6 +2,7 @@
 //!
 //! Checks return findings; this module only holds and draws them, with the source line that they are about.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
     /// The rule's stable name: `port-clash`.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// What is the matter, in the user's terms; one sentence without a full stop.
     pub message: String,
     /// Where it is.
@@ -47,17 +48,23 @@ pub struct Finding {
 
 impl Finding {
     /// An error.
-    pub fn error(code: &'static str, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, code, message: message.into(), place: None, help: None }
+    pub fn error(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code: code.into(),
+            message: message.into(),
+            place: None,
+            help: None,
+        }
     }
 
     /// A warning.
-    pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn warning(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
     /// A note.
-    pub fn note(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn note(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self { severity: Severity::Note, ..Self::error(code, message) }
     }
 
@@ -156,7 +163,7 @@ impl Findings {
             Severity::Warning => Level::WARNING,
             Severity::Note => Level::NOTE,
         };
-        let title = level.primary_title(&finding.message).id(finding.code);
+        let title = level.primary_title(&finding.message).id(finding.code.as_ref());
         let source = finding.place.as_ref().and_then(|place| Some((place, self.sources.get(&place.file)?)));
         let mut group = match source {
             Some((place, text)) => {

@@ -200,7 +200,7 @@ login = "after-setup"
             let place = finding.place.as_ref().unwrap();
             findings.position(&place.file, place.span.start).unwrap().0
         };
-        findings.list.iter().map(|each| (each.code.to_owned(), line(each), each.message.clone())).collect()
+        findings.list.iter().map(|each| (each.code.to_string(), line(each), each.message.clone())).collect()
     }
 
     #[test]
@@ -261,7 +261,7 @@ login = "after-setup"
         }
         let mut findings = Findings::new();
         Catalog::load(folder.path(), &mut findings).unwrap();
-        let codes: Vec<&str> = findings.list.iter().map(|finding| finding.code).collect();
+        let codes: Vec<&str> = findings.list.iter().map(|finding| finding.code.as_ref()).collect();
         assert_eq!(codes, ["service-unknown", "service-name"]);
         assert!(findings.list[0].help.as_ref().unwrap().contains("write `kum"), "{:?}", findings.list[0]);
     }
