@@ -7,6 +7,7 @@ pub mod atomic;
 pub mod boot;
 pub mod catalog;
 pub mod check;
+pub mod cli;
 pub mod context;
 pub mod debian;
 pub mod diag;

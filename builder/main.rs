@@ -1,3 +1,5 @@
-//! The command line program.
+//! The command line program: everything is in `cli/`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    boxwright::cli::run(std::env::args_os())
+}

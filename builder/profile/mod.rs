@@ -3,9 +3,17 @@
 //! In goes the text of `profiles/NAME.toml`, out comes a typed [`Profile`] with the place of every key. Nothing here
 //! judges whether a profile makes sense, and nothing here reads anything but that one file: that is `check/`'s part.
 
+pub mod json_schema;
+pub mod load;
+mod nearest;
 pub mod schema;
 pub mod service;
+mod shape;
+pub mod spans;
 pub mod values;
+
+pub use load::{Document, Loaded};
+pub use nearest::nearest;
 
 pub use schema::{
     AccessApp, Alerts, Backup, BackupTarget, BoxSettings, Cloudflare, Disk, DiskSource, Embed, Filesystem,

@@ -1,0 +1,163 @@
+//! Rules about looking after the box: VPN provider, backups, alerts, mail.
+
+use std::collections::BTreeSet;
+
+use crate::diag::Finding;
+use crate::profile::{BackupTarget, Notifier, Reboot, TimeOfDay};
+
+use super::report::{At, Facts, Report};
+
+/// The VPN's provider.
+pub(super) fn vpn(facts: &Facts<'_>, report: &mut Report<'_>) {
+    let Some(vpn) = &facts.profile.vpn else { return };
+    if vpn.provider.trim().is_empty() {
+        let finding = Finding::error("bad-value", "the VPN's provider has no name");
+        report.add(
+            At::Value(&["vpn", "provider"]),
+            finding.help("write one such as \"mullvad\", as Gluetun names it"),
+        );
+    }
+}
+
+/// Where backups go, how many are kept, and when.
+pub(super) fn backup(facts: &Facts<'_>, report: &mut Report<'_>) {
+    let Some(backup) = &facts.profile.backup else { return };
+    if backup.to.is_empty() {
+        let finding = Finding::error("no-target", "the backup goes nowhere");
+        let help = "write to = [{ s3 = \"BUCKET\", endpoint = \"ACCOUNT.r2.cloudflarestorage.com\" }]";
+        report.add(At::Key(&["backup", "to"]), finding.help(help));
+    }
+    let mut seen: Vec<&BackupTarget> = Vec::new();
+    for (position, target) in backup.to.iter().enumerate() {
+        let position = position.to_string();
+        if seen.contains(&target) {
+            let finding = Finding::error("target-twice", "this target stands here twice");
+            report.add(At::Value(&["backup", "to", &position]), finding.help("remove one of them"));
+        }
+        seen.push(target);
+        backup_target(target, &position, report);
+    }
+    let keep = backup.keep;
+    if [keep.daily, keep.weekly, keep.monthly, keep.yearly].iter().all(|count| *count == 0) {
+        let finding = Finding::error("keeps-nothing", "no backup would be kept");
+        report.add(
+            At::Key(&["backup", "keep"]),
+            finding.help("write keep = { daily = 7, weekly = 4, monthly = 6 }"),
+        );
+    }
+    if let Reboot::At(reboot) = facts.profile.updates.reboot {
+        let minutes = |time: TimeOfDay| u32::from(time.hour) * 60 + u32::from(time.minute);
+        let between = (minutes(reboot) + 24 * 60 - minutes(backup.at)) % (24 * 60);
+        if between < 30 {
+            let message = format!("the box may restart at {reboot}, {between} minutes into the backup");
+            let finding = Finding::warning("backup-at-reboot", message);
+            report.add(
+                At::Value(&["backup", "at"]),
+                finding.help("leave at least half an hour before `reboot`"),
+            );
+        }
+    }
+}
+
+fn backup_target(target: &BackupTarget, position: &str, report: &mut Report<'_>) {
+    let path = ["backup", "to", position];
+    let key = |key: &'static str| ["backup", "to", position, key];
+    match (&target.s3, &target.disk) {
+        (None, None) | (Some(_), Some(_)) => {
+            let finding = Finding::error("bad-target", "a target is either a bucket or a disk");
+            report.add(
+                At::Value(&path),
+                finding.help("write { s3 = \"BUCKET\", endpoint = \"…\" } or { disk = \"…\" }"),
+            );
+        }
+        (None, Some(_)) => {
+            let others = [("endpoint", &target.endpoint), ("region", &target.region)];
+            for (name, _) in others.iter().filter(|(_, value)| value.is_some()) {
+                let finding = Finding::error("no-use", format!("a disk has no {name}"));
+                report.add(At::Key(&key(name)), finding.help("remove it"));
+            }
+        }
+        (Some(bucket), None) => {
+            // The rules of S3 for buckets, which R2 shares.
+            let right = (3..=63).contains(&bucket.len())
+                && bucket
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
+            if !right {
+                let finding = Finding::error("bad-target", format!("\"{bucket}\" cannot be a bucket's name"));
+                report.add(
+                    At::Value(&key("s3")),
+                    finding.help("write 3 to 63 small letters, digits and hyphens"),
+                );
+            }
+            endpoint(target, position, report);
+        }
+    }
+}
+
+fn endpoint(target: &BackupTarget, position: &str, report: &mut Report<'_>) {
+    let key = ["backup", "to", position, "endpoint"];
+    match target.endpoint.as_deref() {
+        None => {
+            let finding = Finding::error("bad-target", "the bucket's server is missing");
+            let help = "add endpoint = \"ACCOUNT.r2.cloudflarestorage.com\" or \"s3.REGION.amazonaws.com\"";
+            report.add(At::Key(&["backup", "to", position]), finding.help(help));
+        }
+        Some(endpoint) if endpoint.contains("://") || endpoint.contains('/') || endpoint.is_empty() => {
+            let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);
+            let host = host.split('/').next().unwrap_or_default();
+            let finding = Finding::error("bad-target", "the bucket's server is a host name alone");
+            report.add(At::Value(&key), finding.help(format!("write \"{host}\"")));
+        }
+        Some(endpoint) if endpoint.starts_with("ACCOUNT.") => {
+            let finding = Finding::warning("example-value", "this is the example's server");
+            report.add(At::Value(&key), finding.help("write the id of your Cloudflare account for ACCOUNT"));
+        }
+        Some(_) => {}
+    }
+}
+
+/// Who is told.
+pub(super) fn alerts(facts: &Facts<'_>, report: &mut Report<'_>) {
+    let alerts = &facts.profile.alerts;
+    let mut seen = BTreeSet::new();
+    for (position, notifier) in alerts.to.iter().enumerate() {
+        if !seen.insert(notifier) {
+            let position = position.to_string();
+            let finding = Finding::warning("needless-value", "this stands here twice");
+            report.add(At::Value(&["alerts", "to", &position]), finding.help("remove one of them"));
+        }
+    }
+    if seen.contains(&Notifier::Mail) && alerts.mail.is_none() {
+        let finding = Finding::error("no-mail-server", "alerts go by mail, and there is no mail server");
+        let help = "add mail = { host = \"smtp.example.net\", from = \"box@example.com\" } to [alerts]";
+        report.add(At::Value(&["alerts", "to"]), finding.help(help));
+    }
+    if alerts.ntfy.is_some() && !seen.contains(&Notifier::Ntfy) {
+        let finding = Finding::warning("unused-key", "no alert goes by ntfy");
+        report.add(At::Key(&["alerts", "ntfy"]), finding.help("add \"ntfy\" to `to`, or remove it"));
+    }
+    let server = alerts.ntfy.as_ref().map(|ntfy| ntfy.server.as_str());
+    if server.is_some_and(|server| !server.starts_with("https://") && !server.starts_with("http://")) {
+        let finding = Finding::error("bad-value", "this is not the address of a server");
+        report.add(At::Value(&["alerts", "ntfy", "server"]), finding.help("write \"https://ntfy.sh\""));
+    }
+    let Some(mail) = &alerts.mail else { return };
+    let addresses = [("from", Some(&mail.from)), ("to", mail.to.as_ref())];
+    for (key, address) in addresses.into_iter().filter_map(|(key, address)| Some((key, address?))) {
+        let parts = address.split_once('@');
+        let right =
+            parts.is_some_and(|(user, host)| !user.is_empty() && host.contains('.') && !host.contains('@'));
+        if !right || address.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            let finding = Finding::error("bad-value", format!("\"{address}\" is not a mail address"));
+            report.add(At::Value(&["alerts", "mail", key]), finding.help("write \"name@example.com\""));
+        }
+    }
+    if mail.host.contains("://") || mail.host.contains(':') || mail.host.trim().is_empty() {
+        let finding = Finding::error("bad-value", "the mail server is a host name alone");
+        report.add(
+            At::Value(&["alerts", "mail", "host"]),
+            finding.help("write \"smtp.example.net\", and port = 587 beside it"),
+        );
+    }
+}

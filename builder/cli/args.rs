@@ -1,0 +1,194 @@
+//! The command line: what can be typed, and what it means. Parsing never acts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Builds the disk image of a home server from one short profile.
+#[derive(Debug, Parser)]
+#[command(name = "boxwright", version, max_term_width = 80, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true, after_help = "Begin with: boxwright new mybox")]
+pub struct Cli {
+    /// What applies to every verb.
+    #[command(flatten)]
+    pub global: Global,
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What applies to every verb.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// Say nothing but warnings and errors
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Print what a program reads
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// When to use colour; NO_COLOR is heeded
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", hide_possible_values = true)]
+    pub color: Colour,
+    /// The folder with overlays/ and firmware/
+    #[arg(long, global = true, value_name = "DIR")]
+    pub project: Option<PathBuf>,
+    /// Where downloads and results are kept
+    #[arg(long, global = true, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
+    /// The package mirror to ask first
+    #[arg(long, global = true, value_name = "URL")]
+    pub mirror: Option<String>,
+    /// The registry to ask in place of all others
+    #[arg(long, global = true, value_name = "HOST")]
+    pub registry_mirror: Option<String>,
+    /// Do not use the network
+    #[arg(long, global = true)]
+    pub offline: bool,
+    /// How many threads work at once
+    #[arg(long, short, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+}
+
+/// When colour is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The verbs, in the order in which one meets them.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make a profile from an example
+    New(New),
+    /// Say everything that is wrong with a profile, and what it means
+    Check(Check),
+    /// Print the JSON schema of profiles, for editors
+    Schema,
+    /// Print a template of the secrets that a box needs
+    Secrets(Secrets),
+    /// Choose the exact packages and container images
+    Lock(Lock),
+    /// Write the files that a profile puts onto the box into a folder
+    Render(Render),
+    /// Build the disk image
+    Build(Build),
+    /// Say what is in a disk image
+    Inspect(Inspect),
+    /// Start a disk image in a virtual machine
+    Boot(Boot),
+}
+
+/// `new`
+#[derive(Debug, Args)]
+pub struct New {
+    /// The box's name; the profile becomes profiles/NAME.toml
+    pub name: String,
+    /// The profile to start from: a name in profiles/, or a file
+    #[arg(long, value_name = "PROFILE", default_value = "minimal")]
+    pub from: String,
+}
+
+/// `check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The profiles
+    #[arg(required = true, value_name = "PROFILE")]
+    pub profiles: Vec<PathBuf>,
+}
+
+/// `secrets`
+#[derive(Debug, Args)]
+pub struct Secrets {
+    /// The profile
+    pub profile: PathBuf,
+}
+
+/// `lock`
+#[derive(Debug, Args)]
+pub struct Lock {
+    /// The profile
+    pub profile: PathBuf,
+    /// Take the newest of everything, though there is a lock already
+    #[arg(long)]
+    pub update: bool,
+}
+
+/// `render`
+#[derive(Debug, Args)]
+pub struct Render {
+    /// The profile
+    pub profile: PathBuf,
+    /// The folder: new, empty, or an earlier result
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+}
+
+/// `build`
+#[derive(Debug, Args)]
+pub struct Build {
+    /// The profile
+    pub profile: PathBuf,
+    /// The folder for the image
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+    /// Put these secrets into the image, which must not be published then
+    #[arg(long, value_name = "FILE")]
+    pub secrets: Option<PathBuf>,
+}
+
+/// `inspect`
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The image
+    pub image: PathBuf,
+}
+
+/// `boot`
+#[derive(Debug, Args)]
+pub struct Boot {
+    /// The image; it is not changed
+    pub image: PathBuf,
+    /// Hand these secrets to the box
+    #[arg(long, value_name = "FILE")]
+    pub secrets: Option<PathBuf>,
+    /// Stop once the box is good (it boots), or ready (its services run)
+    #[arg(long, value_name = "good|ready", hide_possible_values = true)]
+    pub until: Option<Until>,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 900)]
+    pub timeout: u64,
+    /// Start with Secure Boot on
+    #[arg(long)]
+    pub secure_boot: bool,
+    /// The machine's memory in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(512..))]
+    pub memory: u32,
+    /// Attach this file as a further disk
+    #[arg(long, value_name = "FILE")]
+    pub disk: Vec<PathBuf>,
+}
+
+/// How far a box has to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Until {
+    /// It boots, the network is configured, the firewall is loaded, Docker is up.
+    Good,
+    /// Its services run as well.
+    Ready,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definitions_are_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,88 @@
+//! The command line: arguments in, exit code out, one short file a verb.
+//!
+//! Standard output carries data only; all else goes to standard error. Exit codes: 0 done, 1 the input is wrong, 2
+//! anything else. No verb does work of its own: each calls the stages and prints what came out.
+
+mod args;
+mod boot;
+mod build;
+mod check;
+mod inspect;
+mod lock;
+mod new;
+mod output;
+mod profile;
+mod render;
+mod schema;
+mod secrets;
+mod surroundings;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use args::{Boot, Build, Check, Cli, Colour, Global, Inspect, Lock, New, Render, Secrets, Until, Verb};
+use output::{Output, Rejected, StdoutClosed};
+
+use crate::diag::InputError;
+use crate::ui::Ui;
+
+/// Runs the program with the arguments of the process.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A reader that is gone has seen enough of the help.
+            drop(error.print());
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let session = Session { ui: surroundings::ui(&cli.global), out: Output::new(), global: cli.global };
+    let result = crate::interrupt::install().and_then(|()| session.verb(&cli.verb));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => session.fail(&error),
+    }
+}
+
+/// What every verb has at hand.
+struct Session {
+    ui: Ui,
+    out: Output,
+    global: Global,
+}
+
+impl Session {
+    fn verb(&self, verb: &Verb) -> anyhow::Result<()> {
+        match verb {
+            Verb::New(arguments) => new::run(self, arguments),
+            Verb::Check(arguments) => check::run(self, arguments),
+            Verb::Schema => schema::run(self),
+            Verb::Secrets(arguments) => secrets::run(self, arguments),
+            Verb::Lock(arguments) => lock::run(self, arguments),
+            Verb::Render(arguments) => render::run(self, arguments),
+            Verb::Build(arguments) => build::run(self, arguments),
+            Verb::Inspect(arguments) => inspect::run(self, arguments),
+            Verb::Boot(arguments) => boot::run(self, arguments),
+        }
+    }
+
+    /// Says why a run failed; returns its exit code.
+    fn fail(&self, error: &anyhow::Error) -> ExitCode {
+        if error.is::<StdoutClosed>() {
+            return ExitCode::SUCCESS;
+        }
+        // Its findings have been shown already.
+        if error.is::<Rejected>() {
+            return ExitCode::from(1);
+        }
+        output::error(&format!("{error:#}"), self.ui.colour());
+        let wrong_input = error.chain().any(|cause| cause.is::<InputError>());
+        ExitCode::from(if wrong_input { 1 } else { 2 })
+    }
+}
+
+fn unfinished(verb: &str) -> anyhow::Result<()> {
+    anyhow::bail!("`{verb}` is not part of this program yet")
+}
