@@ -82,14 +82,14 @@ pub(super) fn system(facts: &Facts<'_>, report: &mut Report<'_>) {
         let finding = Finding::error("unknown-platform", format!("there is no platform \"{written}\""));
         report.add(At::Value(&["box", "platform"]), finding.help(choose(written, &world.platforms)));
     }
-    if let (Some(distribution), Some(platform)) = (&world.distribution, &world.platform) {
-        if distribution.architecture != platform.architecture {
-            let message = format!(
-                "{} is for {}, and {} is {}",
-                distribution.name, distribution.architecture, platform.name, platform.architecture
-            );
-            report.add(At::Value(&["box", "platform"]), Finding::error("wrong-architecture", message));
-        }
+    if let (Some(distribution), Some(platform)) = (&world.distribution, &world.platform)
+        && distribution.architecture != platform.architecture
+    {
+        let message = format!(
+            "{} is for {}, and {} is {}",
+            distribution.name, distribution.architecture, platform.name, platform.architecture
+        );
+        report.add(At::Value(&["box", "platform"]), Finding::error("wrong-architecture", message));
     }
 }
 
@@ -252,12 +252,13 @@ pub(super) fn ssh(facts: &Facts<'_>, report: &mut Report<'_>) {
         let help = "add tunnel = \"UUID\", made with `cloudflared tunnel create`: the way in must not depend on Docker";
         report.add(At::Key(&["ssh", "at"]), finding.help(help));
     }
-    if let (Some(own), Some(services)) = (&ssh.tunnel, cloudflare.map(|cloudflare| &cloudflare.tunnel)) {
-        if own == services {
-            let finding = Finding::error("shared-tunnel", "SSH and the services have the same tunnel");
-            let help = "make a second tunnel: Cloudflare would send SSH to the services' cloudflared half of the time";
-            report.add(At::Value(&["ssh", "tunnel"]), finding.help(help));
-        }
+    if let (Some(own), Some(services)) = (&ssh.tunnel, cloudflare.map(|cloudflare| &cloudflare.tunnel))
+        && own == services
+    {
+        let finding = Finding::error("shared-tunnel", "SSH and the services have the same tunnel");
+        let help =
+            "make a second tunnel: Cloudflare would send SSH to the services' cloudflared half of the time";
+        report.add(At::Value(&["ssh", "tunnel"]), finding.help(help));
     }
     let admin = cloudflare.is_some_and(|cloudflare| cloudflare.admin.is_some());
     for (name, aud, key) in [(&ssh.at, &ssh.aud, "at"), (&ssh.ci, &ssh.ci_aud, "ci")] {

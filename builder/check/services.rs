@@ -157,15 +157,13 @@ pub(super) fn settings(facts: &Facts<'_>, report: &mut Report<'_>) {
             if !spec.kind.holds(value) {
                 let message = format!("`{name}` is {}", kind(spec.kind));
                 report.add(At::Value(&path), Finding::error("wrong-type", message).help(spec.about.clone()));
-            } else if let crate::profile::Setting::Text(text) = value {
-                if !spec.values.is_empty() && !spec.values.contains(text) {
-                    let finding =
-                        Finding::error("bad-value", format!("\"{text}\" is not a value of `{name}`"));
-                    report.add(
-                        At::Value(&path),
-                        finding.help(format!("write one of {}", spec.values.join(", "))),
-                    );
-                }
+            } else if let crate::profile::Setting::Text(text) = value
+                && !spec.values.is_empty()
+                && !spec.values.contains(text)
+            {
+                let finding = Finding::error("bad-value", format!("\"{text}\" is not a value of `{name}`"));
+                report
+                    .add(At::Value(&path), finding.help(format!("write one of {}", spec.values.join(", "))));
             }
         }
     }

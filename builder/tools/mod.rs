@@ -72,7 +72,7 @@ impl Tools {
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
             fs::set_permissions(temporary.path(), mode).context("publishing the tools")?;
             atomic::publish_dir(&temporary.keep(), &root)?;
-            step.done(&format!("{} packages", debs.len()));
+            step.done(format!("{} packages", debs.len()));
         }
         Ok(Self { root })
     }
