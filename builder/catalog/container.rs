@@ -27,7 +27,8 @@ pub struct Container {
     /// Whether its processes can never gain privileges. Turn it off only where the image breaks.
     #[serde(default = "yes")]
     pub no_new_privileges: bool,
-    /// Memory filesystems, as Compose writes them: `/run:exec,uid=1000`.
+    /// Memory filesystems, as Compose writes them; `{uid}` and `{gid}` stand for the container's user:
+    /// `/run:exec,uid={uid},gid={gid}`.
     #[serde(default)]
     pub tmpfs: Vec<String>,
     /// What it keeps or reads.
@@ -129,6 +130,9 @@ pub struct Volume {
     pub config: Option<String>,
     /// Where it is in the container.
     pub at: String,
+    /// Whether it is left out where the service works on a disk (which then has another volume at this place).
+    #[serde(default)]
+    pub without_disk: bool,
     /// Whether it can only be read. Files of `config` always are.
     #[serde(default)]
     pub read_only: bool,
@@ -158,27 +162,23 @@ pub enum DiskFolder {
     Folder(String),
 }
 
-/// How one sees that a container works.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+/// How one sees that a container works. Times that are not written are the image's own, or for a `test` those of
+/// overlays/system/services/include/compose.tera.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Health {
     /// The command as Compose takes it (`["CMD", "curl", …]`). Without it, the image's own check is used.
     pub test: Option<Vec<String>>,
     /// There is no check: it counts as working when it runs.
-    #[serde(default)]
     pub none: bool,
     /// The time between two checks.
-    #[serde(default = "interval_default")]
-    pub interval: String,
+    pub interval: Option<String>,
     /// The time after which a check has failed.
-    #[serde(default = "timeout_default")]
-    pub timeout: String,
+    pub timeout: Option<String>,
     /// How many failures in a row make it unhealthy.
-    #[serde(default = "retries_default")]
-    pub retries: u32,
+    pub retries: Option<u32>,
     /// How long it may take to start; failures in this time do not count.
-    #[serde(default = "start_default")]
-    pub start: String,
+    pub start: Option<String>,
 }
 
 /// The limits of what a container may use.
@@ -207,22 +207,6 @@ fn yes() -> bool {
 
 fn stop_default() -> String {
     "30s".to_owned()
-}
-
-fn interval_default() -> String {
-    "30s".to_owned()
-}
-
-fn timeout_default() -> String {
-    "10s".to_owned()
-}
-
-fn retries_default() -> u32 {
-    3
-}
-
-fn start_default() -> String {
-    "2m".to_owned()
 }
 
 fn memory_default() -> String {

@@ -10,7 +10,7 @@ mod service;
 
 pub use container::{Container, DiskFolder, Health, Limits, Networks, User, Volume};
 pub use load::{Catalog, Found, parse};
-pub use rules::is_label;
+pub use rules::{EVERYONE, is_label};
 pub use service::{
     Advice, Backup, Dump, Exec, Exposure, Level, Login, Open, Port, Role, Secret, SecretFormat, SecretSource,
     SecretWhen, Service, SettingKind, SettingSpec, Use, When,

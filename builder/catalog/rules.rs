@@ -21,6 +21,9 @@ pub struct Wrong {
     pub help: Option<String>,
 }
 
+/// In `talks-to`: every service that answers requests.
+pub const EVERYONE: &str = "*";
+
 /// Tags that name another program every few weeks.
 const FLOATING_TAGS: [&str; 12] = [
     "latest",
@@ -113,8 +116,8 @@ pub fn check(service: &Service) -> Vec<Wrong> {
             format!("the folder's name `{name}` is no host name: lower-case letters, digits and `-` only");
         report.add(&["schema"], "service-name", message);
     }
-    if ["db", "lan", "out"].contains(&name) {
-        let message = format!("`{name}` is what Boxwright calls a kind of network");
+    if ["box", "db", "lan", "out"].contains(&name) {
+        let message = format!("`{name}` already means something to Boxwright");
         report.help(&["schema"], "service-name", message, "give the folder another name");
     }
     if !service.containers.contains_key(name) {
@@ -175,9 +178,10 @@ fn containers(report: &mut Report, service: &Service, key: &str, container: &Con
         let message = "both `none` and `test`".to_owned();
         report.help(&["containers", key, "health"], "service-health", message, "write only one of them");
     }
+    let health = &container.health;
     let times =
-        [&container.health.interval, &container.health.timeout, &container.health.start, &container.stop];
-    for time in times {
+        [health.interval.as_ref(), health.timeout.as_ref(), health.start.as_ref(), Some(&container.stop)];
+    for time in times.into_iter().flatten() {
         if !is_number_with_unit(time, &["s", "m", "h"]) {
             let message = format!("`{time}` is not a duration");
             report.help(&at, "service-duration", message, "write it like `30s` or `2m`");
@@ -346,8 +350,9 @@ pub fn check_together(services: &BTreeMap<String, Service>) -> Vec<(String, Wron
         let mut report = Report { list: Vec::new() };
         let others = services.keys().map(String::as_str);
         for (key, names) in [("needs", &service.needs), ("talks-to", &service.talks_to)] {
-            for (index, other) in names.iter().enumerate().filter(|(_, other)| !services.contains_key(*other))
-            {
+            for (index, other) in names.iter().enumerate().filter(|(_, other)| {
+                !services.contains_key(*other) && !(key == "talks-to" && *other == EVERYONE)
+            }) {
                 let near =
                     nearest(other, others.clone()).map_or_else(String::new, |near| format!("write `{near}`"));
                 let message = format!("there is no service `{other}`");

@@ -70,6 +70,10 @@ pub struct Service {
     /// What its owner should hear of, or must acknowledge.
     #[serde(default)]
     pub findings: Vec<Advice>,
+    /// Programs in the image of its main container, by absolute path, that the box itself runs: they are copied to
+    /// `/var/lib/boxwright/bin/`, so that what they do does not depend on Docker.
+    #[serde(default)]
+    pub host_programs: Vec<String>,
     /// Whether a program `seed` of its folder runs on the box before its containers are started (each time, so it must
     /// be idempotent).
     #[serde(default)]

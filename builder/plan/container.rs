@@ -60,10 +60,23 @@ pub struct ContainerPlan {
     pub stop: String,
     /// Other containers of the service that must be healthy first.
     pub after: Vec<String>,
-    /// The names of the service's secrets that it gets.
+    /// The names of the service's secrets that it gets, each as `/run/secrets/<name>`.
     pub secrets: Vec<String>,
+    /// The files on the box that these are.
+    pub secret_files: Vec<SecretFile>,
     /// Further environment variables that the profile gives it.
     pub environment: std::collections::BTreeMap<String, String>,
+}
+
+/// A secret's file on the box, as one container gets it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct SecretFile {
+    /// What the service's Compose file calls it.
+    pub source: String,
+    /// Where it is on the box.
+    pub path: String,
+    /// The secret's name, and the file's in the container.
+    pub name: String,
 }
 
 /// A network that a container is on.
@@ -150,7 +163,7 @@ impl Around<'_> {
 
     fn volumes(&self, container: &Container) -> Vec<VolumePlan> {
         let mut planned = Vec::new();
-        for volume in &container.volumes {
+        for volume in container.volumes.iter().filter(|one| !one.without_disk || self.disks.is_empty()) {
             let (uid, gid) = self.ids(volume.owner.unwrap_or(container.user));
             let one = |kind, source: String, target: &str, make| VolumePlan {
                 kind,
@@ -198,6 +211,8 @@ impl Around<'_> {
         if let Some(memory) = self.usage.memory.as_ref().filter(|_| main) {
             limits.memory.clone_from(memory);
         }
+        let with_ids =
+            |one: &String| one.replace("{uid}", &uid.to_string()).replace("{gid}", &gid.to_string());
         let given = |secret: &&String| {
             let spec = self.service.secrets.get(*secret);
             spec.is_some_and(|spec| {
@@ -215,7 +230,7 @@ impl Around<'_> {
             capabilities: container.capabilities.clone(),
             read_only: container.read_only,
             no_new_privileges: container.no_new_privileges,
-            tmpfs: container.tmpfs.clone(),
+            tmpfs: container.tmpfs.iter().map(with_ids).collect(),
             volumes: self.volumes(container),
             devices: container.devices.clone(),
             gpu: container.gpu && self.usage.gpu,
@@ -231,6 +246,7 @@ impl Around<'_> {
             stop: container.stop.clone(),
             after: container.after.clone(),
             secrets: self.secrets.iter().filter(given).cloned().collect(),
+            secret_files: Vec::new(),
             environment: if main { self.usage.env.clone() } else { Default::default() },
         }
     }

@@ -8,7 +8,7 @@ mod container;
 mod network;
 mod service;
 
-pub use container::{ContainerPlan, NetworkUse, PublishedPort, VolumeKind, VolumePlan};
+pub use container::{ContainerPlan, NetworkUse, PublishedPort, SecretFile, VolumeKind, VolumePlan};
 pub use network::{Member, NetworkPlan};
 pub use service::{Access, DiskPlan, IngressRule, SecretPlan, ServicePlan};
 

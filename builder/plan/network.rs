@@ -251,17 +251,23 @@ fn link(
 
 /// Tells every container which networks it is on.
 pub(super) fn attach(services: &mut [ServicePlan], networks: &[NetworkPlan]) {
-    for container in services.iter_mut().flat_map(|service| service.containers.iter_mut()) {
-        if container.namespace.is_some() {
-            continue;
+    for service in services {
+        let mut names = BTreeSet::new();
+        for container in service.containers.iter_mut().filter(|container| container.namespace.is_none()) {
+            container.networks = joined(container, networks);
+            names.extend(container.networks.iter().map(|network| network.name.clone()));
         }
-        for network in networks {
-            for member in network.members.iter().filter(|member| member.container == container.name) {
-                let aliases = member.names.iter().filter(|name| **name != container.key);
-                container
-                    .networks
-                    .push(NetworkUse { name: network.name.clone(), aliases: aliases.cloned().collect() });
-            }
+        service.networks = names.into_iter().collect();
+    }
+}
+
+fn joined(container: &ContainerPlan, networks: &[NetworkPlan]) -> Vec<NetworkUse> {
+    let mut joined = Vec::new();
+    for network in networks {
+        for member in network.members.iter().filter(|member| member.container == container.name) {
+            let aliases = member.names.iter().filter(|name| **name != container.key);
+            joined.push(NetworkUse { name: network.name.clone(), aliases: aliases.cloned().collect() });
         }
     }
+    joined
 }

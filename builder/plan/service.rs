@@ -6,14 +6,14 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::catalog::{
-    Backup, Catalog, Exposure, Login, Open, Role, SecretFormat, SecretSource, SecretWhen, Service,
+    Backup, Catalog, EVERYONE, Exposure, Login, Open, Role, SecretFormat, SecretSource, SecretWhen, Service,
 };
 use crate::check::CheckedService;
 use crate::profile::{
     Audience, Cloudflare, Egress, LanAccess, PortRange, Profile, Protocol, ServiceUse, Setting, VpnType,
 };
 
-use super::container::{Around, ContainerPlan, PublishedPort};
+use super::container::{Around, ContainerPlan, PublishedPort, SecretFile};
 
 /// One service as it will run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -56,12 +56,18 @@ pub struct ServicePlan {
     pub requires: Vec<String>,
     /// Its containers.
     pub containers: Vec<ContainerPlan>,
+    /// The networks that any of its containers is on.
+    pub networks: Vec<String>,
     /// Its secrets.
     pub secrets: Vec<SecretPlan>,
+    /// The files on the box that its containers get for them.
+    pub secret_files: Vec<SecretFile>,
     /// Every setting with its value.
     pub settings: BTreeMap<String, Setting>,
     /// What is backed up.
     pub backup: Backup,
+    /// Programs of its main container's image that the box itself runs.
+    pub host_programs: Vec<String>,
     /// Whether its folder has a program `seed`.
     pub seed: bool,
     /// Whether its folder has a program `setup`.
@@ -119,8 +125,7 @@ pub struct IngressRule {
 pub struct SecretPlan {
     /// Its name in the service.
     pub name: String,
-    /// Who makes it.
-    #[serde(skip)]
+    /// Who makes it: `"owner"`, `"box"`, or `{ service = "sonarr/api-key" }`.
     pub from: SecretSource,
     /// Where it is placed on the box.
     pub path: String,
@@ -159,7 +164,7 @@ pub(super) fn plan(
         let service = catalog
             .get(&one.name)
             .with_context(|| format!("there is no service `{}` under overlays/services", one.name))?;
-        plans.push(surroundings.service(service, &one.usage));
+        plans.push(surroundings.service(service, &one.usage, catalog));
     }
     plans.sort_by(|left: &ServicePlan, right| left.name.cmp(&right.name));
     publish_in_namespaces(&mut plans);
@@ -175,7 +180,7 @@ fn publish_in_namespaces(plans: &mut [ServicePlan]) {
 }
 
 impl Surroundings<'_> {
-    fn service(&self, service: &Service, usage: &ServiceUse) -> ServicePlan {
+    fn service(&self, service: &Service, usage: &ServiceUse, catalog: &Catalog) -> ServicePlan {
         let name = &service.name;
         let egress = usage.egress.or_else(|| service.egress.first().copied()).unwrap_or(Egress::None);
         let namespace = self.vpn.filter(|_| egress == Egress::Vpn);
@@ -183,8 +188,11 @@ impl Surroundings<'_> {
         let settings = settings(service, usage);
         let wanted = self.secrets(service, &settings);
         let around = Around { service, usage, disks: &disks, namespace, secrets: &wanted };
-        let containers: Vec<ContainerPlan> =
+        let mut containers: Vec<ContainerPlan> =
             service.containers.iter().map(|(key, container)| around.container(key, container)).collect();
+        let secrets: Vec<SecretPlan> =
+            wanted.iter().map(|secret| secret_plan(service, secret, &containers)).collect();
+        let secret_files = secret_files(&secrets, &mut containers);
         let published = publish(service, usage, namespace);
         let hostname = usage.at.as_deref().filter(|_| service.exposure.is_some()).map(|at| self.hostname(at));
         let page = usage.page.as_deref().filter(|_| has_page(service)).map(|at| self.hostname(at));
@@ -203,20 +211,35 @@ impl Surroundings<'_> {
             url: service.exposure.as_ref().map(|exposure| url(service, exposure)),
             exposure: service.exposure.clone(),
             reach: self.reach(usage),
-            talks_to: service.talks_to.iter().filter(|other| self.has(other)).cloned().collect(),
+            talks_to: self.talks_to(service, catalog),
             requires: namespace.iter().map(|vpn| unit(vpn)).collect(),
-            secrets: wanted.iter().map(|secret| secret_plan(service, secret, &containers)).collect(),
+            secrets,
+            secret_files,
             namespace: namespace.map(str::to_owned),
+            networks: Vec::new(),
             containers,
             disks,
             egress,
             settings,
             backup: service.backup.clone(),
+            host_programs: service.host_programs.clone(),
             seed: service.seed,
             setup: service.setup,
             published,
             name: name.clone(),
         }
+    }
+
+    /// The services of this box that `service` connects to.
+    fn talks_to(&self, service: &Service, catalog: &Catalog) -> Vec<String> {
+        let all = service.talks_to.iter().any(|other| other == EVERYONE);
+        let answers = |name: &str| catalog.get(name).is_some_and(|other| other.exposure.is_some());
+        let names = self.chosen.iter().map(|one| &one.name);
+        let meant = |name: &&String| service.talks_to.contains(name) || all && answers(name);
+        let mut names: Vec<String> =
+            names.filter(|name| **name != service.name && meant(name)).cloned().collect();
+        names.sort();
+        names
     }
 
     fn has(&self, name: &str) -> bool {
@@ -351,7 +374,9 @@ fn publish(service: &Service, usage: &ServiceUse, namespace: Option<&str>) -> Ve
 
 fn secret_plan(service: &Service, name: &str, containers: &[ContainerPlan]) -> SecretPlan {
     let spec = service.secrets.get(name).cloned().unwrap_or_default();
-    let reader = containers.iter().find(|one| one.secrets.iter().any(|secret| secret == name));
+    // One that starts as root can read whatever it is given; one that does not needs to own it.
+    let mut readers = containers.iter().filter(|one| one.secrets.iter().any(|secret| secret == name));
+    let reader = readers.clone().find(|one| one.user.is_some()).or_else(|| readers.next());
     SecretPlan {
         name: name.to_owned(),
         from: spec.from,
@@ -363,6 +388,27 @@ fn secret_plan(service: &Service, name: &str, containers: &[ContainerPlan]) -> S
         uid: reader.map_or(0, |reader| reader.uid),
         gid: reader.map_or(0, |reader| reader.gid),
     }
+}
+
+/// Gives every container the files that belong to its user, and returns all of them: a secret's file has its plain name
+/// for the user who owns it, and ends in `.<uid>` for others.
+fn secret_files(secrets: &[SecretPlan], containers: &mut [ContainerPlan]) -> Vec<SecretFile> {
+    let mut all = Vec::new();
+    for container in containers {
+        for secret in secrets.iter().filter(|secret| container.secrets.contains(&secret.name)) {
+            let other = container.uid != secret.uid;
+            let add = |text: &str, mark: char| match other {
+                true => format!("{text}{mark}{}", container.uid),
+                false => text.to_owned(),
+            };
+            let (source, path) = (add(&secret.name, '-'), add(&secret.path, '.'));
+            container.secret_files.push(SecretFile { source, path, name: secret.name.clone() });
+        }
+        all.extend(container.secret_files.iter().cloned());
+    }
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// The tunnel's rules: pages first, since they share a host name with nobody and let less through.
