@@ -150,19 +150,30 @@ impl Step<'_> {
         self.rest(manifest, &label, output)
     }
 
-    /// Everything under root/.
+    /// Where the file `path` of the overlay is on the box: what lies directly in a service's folder is found under
+    /// /etc/boxwright, in a folder with the service's name.
+    fn place(&self, path: &str) -> Option<String> {
+        if let Some(on_box) = path.strip_prefix(ROOT) {
+            return Some(on_box.to_owned());
+        }
+        let described = path == MANIFEST || path == "service.toml" || path.ends_with(".md");
+        let own = self.overlay.name.starts_with("services/") && !path.starts_with("include/") && !described;
+        own.then(|| format!("etc/boxwright/{}/{path}", self.overlay.name))
+    }
+
+    /// Everything that is a file on the box by its place in the folder.
     fn files(&self, special: &mut BTreeMap<&str, &manifest::File>, output: &mut Output) -> Result<()> {
         for (path, source) in &self.overlay.files {
-            let Some(on_box) = path.strip_prefix(ROOT) else { continue };
+            let Some(on_box) = self.place(path) else { continue };
             let label = self.overlay.label(path);
             let bytes = match source {
                 Source::Link(target) => {
-                    output.add(on_box, Entry::symlink(target), &label)?;
+                    output.add(&on_box, Entry::symlink(target), &label)?;
                     continue;
                 }
                 Source::File(bytes) => bytes,
             };
-            let on_box = on_box.strip_suffix(TEMPLATE).unwrap_or(on_box);
+            let on_box = on_box.strip_suffix(TEMPLATE).unwrap_or(&on_box);
             let entry = special.get(on_box).copied();
             let content = if path.ends_with(TEMPLATE) {
                 match self.rendered(path, &self.context)? {
