@@ -13,6 +13,7 @@ pub mod debian;
 pub mod diag;
 pub mod digest;
 pub mod disk;
+pub mod fetch;
 pub mod firmware;
 pub mod images;
 pub mod interrupt;

@@ -5,13 +5,16 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::io::BufRead;
+use std::io::{BufRead, BufReader, Read};
 
 use anyhow::Context as _;
 
 use super::control::{Paragraph, Reader};
 use super::version;
 use crate::digest::Sha256;
+
+/// How much memory a decoder may take, in bytes: `xz -9` needs 65 MiB.
+const DECODER_MEMORY: u64 = 256 << 20;
 
 /// One version of one package.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,6 +183,22 @@ impl Index {
     pub fn is_empty(&self) -> bool {
         self.packages.is_empty()
     }
+}
+
+/// A stream of the decompressed bytes of `input`; the ending of `name` tells how it is compressed.
+///
+/// # Errors
+/// If the decoder cannot be set up.
+pub fn decompress(name: &str, input: impl Read + 'static) -> anyhow::Result<Box<dyn Read>> {
+    let input = BufReader::with_capacity(1 << 17, input);
+    Ok(match name.rsplit('.').next() {
+        Some("xz") => {
+            let stream = liblzma::stream::Stream::new_stream_decoder(DECODER_MEMORY, 0)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))
+        }
+        Some("gz") => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        _ => Box::new(input),
+    })
 }
 
 #[cfg(test)]

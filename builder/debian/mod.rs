@@ -10,6 +10,7 @@ pub mod index;
 pub mod relation;
 pub mod release;
 pub mod solve;
+pub mod sources;
 pub mod trust;
 pub mod unpack;
 pub mod version;

@@ -1,0 +1,177 @@
+//! Chooses the packages of a box, of the tools, and of the virtual machine, from verified suites.
+//!
+//! A [`PackageRequest`] and the time go in, [`Resolved`] packages come out; [`update`] makes the next lock of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::format::{Archive, Image, Lock, Package, SCHEMA};
+use super::mirrors::HostMirrors;
+use super::request::{PackageRequest, Wishes};
+use super::suites::{self, Suites, World};
+use crate::context::Context;
+use crate::debian::date;
+use crate::debian::index::Candidate;
+use crate::debian::solve::{self, Request};
+use crate::diag::InputError;
+use crate::digest::Sha256;
+use crate::fetch::Fetcher;
+
+/// Everything in a lock but the container images and the version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// See [`Lock::time`].
+    pub time: i64,
+    /// See [`Lock::distribution`].
+    pub distribution: String,
+    /// See [`Lock::platform`].
+    pub platform: String,
+    /// See [`Lock::request`].
+    pub request: Sha256,
+    /// See [`Lock::archives`].
+    pub archives: Vec<Archive>,
+    /// See [`Lock::packages`].
+    pub packages: Vec<Package>,
+    /// See [`Lock::tools`].
+    pub tools: Vec<Package>,
+    /// See [`Lock::machine`].
+    pub machine: Vec<Package>,
+}
+
+/// Chooses packages for `request` from what the archives hold at the moment `now` (seconds since 1970).
+///
+/// # Errors
+/// [`InputError`] if packages do not exist or exclude each other, with the chain; other errors if no mirror has a
+/// release that can be trusted, or a file cannot be fetched.
+pub fn resolve_packages(request: &PackageRequest, now: i64, context: &Context) -> anyhow::Result<Resolved> {
+    let wishes = request.load(&context.project)?;
+    let fetcher = Fetcher::new(context)?;
+    let host = HostMirrors::read(Path::new("/"));
+    let suites = suites::read(&wishes.distribution, World { context, fetcher: &fetcher, host: &host, now })?;
+    let step = context.ui.step("choosing packages");
+    let resolved = choose(&wishes, suites)?;
+    step.done(format!(
+        "{} for the box, {} tools",
+        resolved.packages.len(),
+        resolved.tools.len() + resolved.machine.len()
+    ));
+    Ok(resolved)
+}
+
+/// Solves all three sets.
+fn choose(wishes: &Wishes, suites: Suites) -> anyhow::Result<Resolved> {
+    let Suites { archives, time, index } = suites;
+    let (none, nothing) = (BTreeMap::new(), Vec::new());
+    let distribution = &wishes.distribution;
+    let set = |title: &str, request: &Request<'_>| -> anyhow::Result<Vec<Package>> {
+        let chosen = solve::solve(&index, request).map_err(|conflict| {
+            InputError(format!("{title} of {}: {}", distribution.title, conflict.to_string().trim_end()))
+        })?;
+        Ok(chosen.into_iter().map(|candidate| package(candidate, &archives)).collect())
+    };
+    let system = Request {
+        wanted: &wishes.packages,
+        excluded: &distribution.system.excluded,
+        assumed: &nothing,
+        system: true,
+    };
+    let packages = set("choosing the packages", &system)?;
+    let tools = &distribution.tools;
+    let tool = |wanted| Request { wanted, excluded: &none, assumed: &tools.assumed, system: false };
+    let build = set("choosing the tools", &tool(&tools.build))?;
+    let both: Vec<String> = tools.build.iter().chain(&tools.machine).cloned().collect();
+    let mut machine = set("choosing the virtual machine", &tool(&both))?;
+    let names: BTreeSet<&str> = build.iter().map(|package| package.name.as_str()).collect();
+    machine.retain(|package| !names.contains(package.name.as_str()));
+    Ok(Resolved {
+        time,
+        distribution: distribution.name.clone(),
+        platform: wishes.platform.name.clone(),
+        request: wishes.digest(),
+        packages,
+        tools: build,
+        machine,
+        archives,
+    })
+}
+
+fn package(candidate: &Candidate, archives: &[Archive]) -> Package {
+    Package {
+        name: candidate.name.clone(),
+        version: candidate.version.clone(),
+        architecture: candidate.architecture.clone(),
+        sha256: candidate.sha256,
+        size: candidate.size,
+        path: candidate.path.clone(),
+        archive: archives.get(candidate.suite).map(|archive| archive.id.clone()).unwrap_or_default(),
+    }
+}
+
+/// The lock that follows `old`. Its version is larger if anything differs; else it is `old` itself.
+///
+/// The version begins with the day of the archives (`2026112101`), so that it also grows where a lock file was lost.
+pub fn update(old: Option<&Lock>, resolved: Resolved, mut images: Vec<Image>) -> Lock {
+    images.sort();
+    images.dedup();
+    let sorted = |mut list: Vec<Package>| {
+        list.sort();
+        list
+    };
+    let mut archives = resolved.archives;
+    archives.sort();
+    let mut lock = Lock {
+        schema: SCHEMA,
+        version: old.map_or(0, |old| old.version),
+        time: old.map_or(resolved.time, |old| old.time.max(resolved.time)),
+        distribution: resolved.distribution,
+        platform: resolved.platform,
+        request: resolved.request,
+        archives,
+        packages: sorted(resolved.packages),
+        tools: sorted(resolved.tools),
+        machine: sorted(resolved.machine),
+        images,
+    };
+    if old != Some(&lock) {
+        let day: u64 = date::day(lock.time).replace('-', "").parse().unwrap_or_default();
+        lock.version = (lock.version + 1).max(day * 100 + 1);
+    }
+    lock
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(version: &str) -> Resolved {
+        Resolved {
+            time: 1_795_141_679,
+            distribution: "debian-13".into(),
+            platform: "uefi-x86_64".into(),
+            request: Sha256::of_bytes(b""),
+            archives: vec![],
+            packages: vec![Package {
+                name: "a".into(),
+                version: version.into(),
+                architecture: "all".into(),
+                sha256: Sha256::of_bytes(version.as_bytes()),
+                size: 1,
+                path: "pool/a".into(),
+                archive: "trixie".into(),
+            }],
+            tools: vec![],
+            machine: vec![],
+        }
+    }
+
+    #[test]
+    fn the_version_grows_with_each_change_and_only_then() {
+        let first = update(None, resolved("1"), vec![]);
+        assert_eq!(first.version, 2_026_112_001);
+        assert_eq!(update(Some(&first), resolved("1"), vec![]), first);
+        let second = update(Some(&first), resolved("2"), vec![]);
+        assert_eq!(second.version, 2_026_112_002);
+        let late = Lock { version: 2_030_010_105, ..second };
+        assert_eq!(update(Some(&late), resolved("1"), vec![]).version, 2_030_010_106);
+    }
+}
