@@ -27,24 +27,37 @@ prepare_root() {
 	ln -sf "/var/lib/boxwright/uppers/$release" /run/boxwright/upper
 }
 
-# Binds what lives longer than a release. Each line of the list: path, mode, owner, group.
+# Binds what outlives a release: the folders of the list, which says itself how it is read.
 keep_persistent() {
 	list=$rootmnt/usr/lib/boxwright/persist
 	[ -e "$list" ] || return 0
-	while read -r path mode uid gid; do
+	own=/run/boxwright/own
+	mkdir -p "$own"
+	mount -o bind "$rootmnt" "$own"
+	while read -r path; do
 		case $path in
-		/*) ;;
-		*) continue ;;
+		/*) keep_folder "$path" ;;
+		-/*)
+			[ ! -d "$own${path#-}" ] || [ ! -d "$rootmnt${path#-}" ] ||
+				mount -o bind "$own${path#-}" "$rootmnt${path#-}"
+			;;
 		esac
-		kept=$system/persist$path
-		if [ ! -d "$kept" ]; then
-			mkdir -p "$kept"
-			chmod "$mode" "$kept"
-			chown "${uid:-0}:${gid:-0}" "$kept"
-		fi
-		mkdir -p "$rootmnt$path"
-		mount -o bind "$kept" "$rootmnt$path" || note "$path does not persist: it cannot be mounted"
 	done <"$list"
+	umount "$own"
+}
+
+# Binds the folder $1 from the system partition.
+keep_folder() {
+	kept=$system/persist$1
+	if [ ! -d "$kept" ]; then
+		rm -rf "$kept.new"
+		mkdir -p "$kept.new"
+		[ ! -d "$rootmnt$1" ] || cp -a "$rootmnt$1/." "$kept.new"
+		sync
+		mv "$kept.new" "$kept"
+	fi
+	mkdir -p "$rootmnt$1"
+	mount -o bind "$kept" "$rootmnt$1" || note "$1 does not persist: it cannot be mounted"
 }
 
 # Services would write into memory, and find no data: none starts.
