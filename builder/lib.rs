@@ -29,3 +29,4 @@ pub mod tool;
 pub mod tools;
 pub mod tree;
 pub mod ui;
+pub mod vm;

@@ -220,6 +220,18 @@ impl Running {
         Ok(status)
     }
 
+    /// Whether the program has ended, without waiting for it.
+    ///
+    /// # Errors
+    /// If it ended with another status than 0; the message is that of [`Running::wait`].
+    pub fn finish(&mut self) -> Result<bool> {
+        match self.try_wait()? {
+            None => Ok(false),
+            Some(status) if status.success() => Ok(true),
+            Some(status) => bail!(self.failure(status)),
+        }
+    }
+
     /// Ends the program now.
     ///
     /// # Errors
@@ -241,15 +253,17 @@ impl Running {
         drop(self.stdin.take());
         let status = self.child.wait().with_context(|| format!("waiting for {}", self.shown))?;
         self.finished = true;
+        if status.success() { Ok(()) } else { bail!(self.failure(status)) }
+    }
+
+    /// The message about a program that ended with `status`.
+    fn failure(&mut self, status: ExitStatus) -> String {
         let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
-        if status.success() {
-            return Ok(());
-        }
         let mut message = format!("running {}: {status}", self.shown);
         for line in String::from_utf8_lossy(&stderr).lines() {
             let _ = write!(message, "\n    {line}");
         }
-        bail!(message)
+        message
     }
 }
 
