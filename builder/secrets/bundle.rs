@@ -7,7 +7,7 @@
 //! | 20–23 | zero |
 //! | 24–31 | length of the payload in bytes, little-endian |
 //! | 32–63 | SHA-256 of bytes 0–31 and the payload |
-//! | 64– | the payload: JSON in UTF-8, `{"box": "servarr", "secrets": {"ssh/tunnel": "…"}}` |
+//! | 64– | the payload: JSON in UTF-8, `{"box": "servarr", "secrets": {"box/ssh-tunnel": "…"}}` |
 //!
 //! A published image has zeroes here. A bundle that was not written to its end has the wrong digest and is never taken.
 //! The box reads it with `/usr/lib/boxwright/secrets`; when everything is stored durably, it writes [`WIPING`] over the
@@ -156,11 +156,12 @@ mod tests {
     fn a_bundle_is_read_back() {
         let mut partition = example().to_vec();
         partition.resize(PARTITION, 0);
-        let secrets = vec!["alerts/pushbullet".to_owned(), "ssh/tunnel".to_owned()];
+        let secrets = vec!["alerts/pushbullet".to_owned(), "box/ssh-tunnel".to_owned()];
         assert_eq!(examine(&partition), Contents::Bundle { box_name: "servarr".into(), secrets });
         assert_eq!(examine(&[0; 4096]), Contents::Empty);
         assert_eq!(examine(b"BOXWRIGHTWIPING\n.."), Contents::Wiping);
-        let text = r#"{"box":"servarr","secrets":{"alerts/pushbullet":"o.x","ssh/tunnel":"a\"b\u0001é"}}"#;
+        let text =
+            r#"{"box":"servarr","secrets":{"alerts/pushbullet":"o.x","box/ssh-tunnel":"a\"b\u0001é"}}"#;
         assert_eq!(payload(&partition), Ok(text.as_bytes()));
     }
 

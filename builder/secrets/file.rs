@@ -15,6 +15,7 @@ use toml::de::{DeTable, DeValue};
 use zeroize::Zeroizing;
 
 use crate::diag::{Finding, Findings};
+use crate::profile::nearest;
 
 use super::needs::{Id, Need, Needs};
 use super::redact::redact;
@@ -102,7 +103,7 @@ impl Reader<'_> {
         if !known.contains(section) {
             let message = format!("this box needs no secrets under `{}`", shown(section));
             let help = self.suggestion(section, known.iter().copied());
-            self.findings.push(with_help(self.unknown(message, key.span()), help));
+            self.findings.push(self.unknown(message, key.span()).help(help));
             return;
         }
         self.places.insert(Id::new(section, ""), key.span());
@@ -124,13 +125,13 @@ impl Reader<'_> {
             let message = format!("this box needs no secret `{}` under [{section}]", shown(name));
             let names = self.needs.section(section).map(|need| need.id.name.as_str());
             let help = self.suggestion(name, names);
-            self.findings.push(with_help(self.unknown(message, key.span()), help));
+            self.findings.push(self.unknown(message, key.span()).help(help));
             return;
         };
         self.places.insert(id, key.span());
         match value.get_ref() {
             DeValue::String(text) => self.value(need, text, value.span()),
-            DeValue::Table(table) => self.from_file(need, table, value.span()),
+            DeValue::Table(table) => self.named_file(need, table, value.span()),
             _ => {
                 self.values.insert(need.id.clone(), Value::new(""));
                 let message = format!("`{name}` is a text");
@@ -141,7 +142,7 @@ impl Reader<'_> {
     }
 
     /// `tunnel = { file = "UUID.json" }`
-    fn from_file(&mut self, need: &Need, table: &DeTable<'_>, span: Range<usize>) {
+    fn named_file(&mut self, need: &Need, table: &DeTable<'_>, span: Range<usize>) {
         let only = table.iter().next().filter(|(key, _)| table.len() == 1 && key.get_ref() == "file");
         let Some(file) = only.and_then(|(_, value)| value.get_ref().as_str()) else {
             self.values.insert(need.id.clone(), Value::new(""));
@@ -226,22 +227,14 @@ impl Reader<'_> {
         Finding::error("secret-unknown", message).at(self.path, span)
     }
 
-    fn suggestion<'b>(&self, written: &str, names: impl IntoIterator<Item = &'b str>) -> Option<String> {
-        let allowed = (written.len() / 3).max(1);
-        let distance = |name: &str| strsim::damerau_levenshtein(written, name);
-        let near = names.into_iter().map(|name| (distance(name), name)).min();
-        let near = near.filter(|(distance, _)| written.len() < 64 && *distance <= allowed);
+    fn suggestion<'b>(&self, written: &str, names: impl IntoIterator<Item = &'b str>) -> String {
+        let near = nearest(written, names);
         // The secret may well be one of this box, under another section.
         let elsewhere = || self.needs.owner.keys().find(|id| id.name == written);
-        near.map(|(_, name)| format!("write `{name}`"))
+        near.map(|name| format!("write `{name}`"))
             .or_else(|| elsewhere().map(|id| format!("it belongs under [{}]", id.section)))
-            .or_else(|| Some("leave it out: the box would not know what to do with it".to_owned()))
+            .unwrap_or_else(|| "leave it out: the box would not know what to do with it".to_owned())
     }
-}
-
-fn with_help(mut finding: Finding, help: Option<String>) -> Finding {
-    finding.help = help;
-    finding
 }
 
 /// Where the keys stand that may be shown. What does not look like a name may be a value in the wrong place.

@@ -1,6 +1,6 @@
 //! The secrets of the box itself: those that sections of the profile call for rather than a service.
 //!
-//! In: the profile. Out: entries of [`Needs`]. Each section of `secrets.toml` has the name of the profile's section.
+//! In: the profile. Out: entries of [`Needs`], all in the section `box` of `secrets.toml`: no service has that name.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,8 @@ use crate::profile::{BackupTarget, DiskSource, Notifier, Profile};
 use super::needs::{Id, Line, Need, Needs, Placed};
 use super::shape::Shape;
 
-/// The sections that no service may be called after.
-#[cfg(test)]
-pub const SECTIONS: [&str; 5] = ["alerts", "backup", "disks", "ssh", "updates"];
+/// The section of what belongs to no service.
+const SECTION: &str = "box";
 
 /// Adds what `profile` itself calls for.
 pub(super) fn add(needs: &mut Needs, profile: &Profile) {
@@ -24,7 +23,7 @@ pub(super) fn add(needs: &mut Needs, profile: &Profile) {
     if profile.updates.livepatch || profile.updates.esm {
         let token =
             Text { about: "The token of your Ubuntu Pro subscription", obtain: "ubuntu.com/pro/dashboard" };
-        needs.host("updates", "pro-token", token, Shape::Text);
+        needs.host("pro-token", "updates", token, Shape::Text);
     }
 }
 
@@ -35,17 +34,30 @@ struct Text<'a> {
 }
 
 impl Needs {
-    /// A secret that is placed as a file of root's under its own name.
-    fn host(&mut self, section: &str, name: &str, text: Text<'_>, shape: Shape) {
-        let id = Id::new(section, name);
+    /// A secret that is placed as a file of root's under its own name, for a section of the profile.
+    fn host(&mut self, name: &str, user: &str, text: Text<'_>, shape: Shape) {
+        let id = Id::new(SECTION, name);
         let line = Line { prefix: String::new(), secret: id.clone(), optional: false };
-        self.files.insert(Placed { path: id.to_string(), uid: 0, gid: 0, lines: vec![line] });
-        self.input(id, text, shape, true);
+        self.files.insert(Placed {
+            path: id.to_string(),
+            uid: 0,
+            gid: 0,
+            optional: false,
+            lines: vec![line],
+        });
+        self.input(name, (user, true), text, shape);
     }
 
     /// A secret without a file of its own.
-    fn input(&mut self, id: Id, text: Text<'_>, shape: Shape, required: bool) -> &mut Need {
-        let users = BTreeMap::from([(id.section.clone(), required)]);
+    fn input(
+        &mut self,
+        name: &str,
+        (user, required): (&str, bool),
+        text: Text<'_>,
+        shape: Shape,
+    ) -> &mut Need {
+        let id = Id::new(SECTION, name);
+        let users = BTreeMap::from([(user.to_owned(), required)]);
         let (about, obtain) = (text.about.to_owned(), Some(text.obtain.to_owned()));
         let obtain = obtain.filter(|text| !text.is_empty());
         let need = Need { id: id.clone(), about, obtain, shape, public: false, users };
@@ -62,7 +74,7 @@ fn ssh(needs: &mut Needs, profile: &Profile) {
         about: "The credential of SSH's own tunnel: the JSON file, or the token",
         obtain: "`cloudflared tunnel create NAME` writes ~/.cloudflared/UUID.json; it is not the services' tunnel",
     };
-    needs.host("ssh", "tunnel", text, Shape::Tunnel(ssh.tunnel.clone()));
+    needs.host("ssh-tunnel", "ssh", text, Shape::Tunnel(ssh.tunnel.clone()));
 }
 
 fn disks(needs: &mut Needs, profile: &Profile) {
@@ -75,15 +87,21 @@ fn disks(needs: &mut Needs, profile: &Profile) {
         for (key, what, required) in
             [("user", "user name", true), ("password", "password", true), ("domain", "domain", false)]
         {
-            let id = Id::new("disks", format!("{name}-{key}"));
+            let own = format!("disk-{name}-{key}");
             let about = format!("The {what} for the share {share}, mounted at /srv/{name}");
             let text = Text { about: &about, obtain: "" };
-            needs.input(id.clone(), text, Shape::Text, required).public = key != "password";
+            needs.input(&own, ("disks", required), text, Shape::Text).public = key != "password";
             // The keys of mount.cifs(8)'s credentials file.
             let prefix = if key == "user" { "username=".to_owned() } else { format!("{key}=") };
-            lines.push(Line { prefix, secret: id, optional: !required });
+            lines.push(Line { prefix, secret: Id::new(SECTION, own), optional: !required });
         }
-        needs.files.insert(Placed { path: format!("disks/{name}"), uid: 0, gid: 0, lines });
+        needs.files.insert(Placed {
+            path: format!("{SECTION}/disk-{name}"),
+            uid: 0,
+            gid: 0,
+            optional: false,
+            lines,
+        });
     }
 }
 
@@ -94,14 +112,14 @@ fn alerts(needs: &mut Needs, profile: &Profile) {
             about: "The access token with which the box sends alerts over Pushbullet",
             obtain: "www.pushbullet.com: Settings, Account, Create Access Token",
         };
-        needs.host("alerts", "pushbullet", text, Shape::Text);
+        needs.host("pushbullet", "alerts", text, Shape::Text);
     }
     if alerts.to.contains(&Notifier::Ntfy) {
         let text = Text {
             about: "The ntfy topic that alerts are sent to; whoever guesses it reads along, so make it long",
             obtain: "invent one, such as the output of `openssl rand -hex 16`, and subscribe to it in the app",
         };
-        needs.host("alerts", "ntfy-topic", text, Shape::Text);
+        needs.host("ntfy-topic", "alerts", text, Shape::Text);
     }
     if let Some(mail) = alerts.mail.as_ref().filter(|mail| mail.user.is_some()) {
         let about =
@@ -118,7 +136,7 @@ fn alerts(needs: &mut Needs, profile: &Profile) {
             about: "The address that the box calls at regular times, so that someone notices when it falls silent",
             obtain: "a check at healthchecks.io, or a push monitor of an Uptime Kuma elsewhere",
         };
-        needs.host("alerts", "heartbeat", text, Shape::Url);
+        needs.host("heartbeat", "alerts", text, Shape::Url);
     }
 }
 
@@ -127,15 +145,15 @@ fn backup(needs: &mut Needs, position: usize, target: &BackupTarget) {
         about: "The password that encrypts the backups; without it they are worth nothing, so keep it elsewhere too",
         obtain: "invent one, such as the output of `openssl rand -base64 24`",
     };
-    needs.host("backup", "password", text, Shape::Text);
+    needs.host("backup-password", "backup", text, Shape::Text);
     let Some(bucket) = &target.s3 else { return };
-    let taken = needs.owner.contains_key(&Id::new("backup", format!("{bucket}-key-id")));
+    let taken = needs.owner.contains_key(&Id::new(SECTION, format!("backup-{bucket}-key-id")));
     // The same bucket name at another provider.
     let name = if taken { format!("{bucket}-{}", position + 1) } else { bucket.clone() };
     let at = target.endpoint.as_deref().unwrap_or("its S3 provider");
     let obtain = "for Cloudflare R2: R2, Manage API tokens, a token for this bucket with Object Read & Write";
     for (key, what) in [("key-id", "access key id"), ("secret-key", "secret access key")] {
         let about = format!("The {what} for the bucket {bucket} at {at}");
-        needs.host("backup", &format!("{name}-{key}"), Text { about: &about, obtain }, Shape::Text);
+        needs.host(&format!("backup-{name}-{key}"), "backup", Text { about: &about, obtain }, Shape::Text);
     }
 }

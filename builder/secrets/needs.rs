@@ -18,7 +18,7 @@ use super::shape::Shape;
 /// The name of a secret: its section and key in `secrets.toml`, and its path under `/run/boxwright/secrets`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Id {
-    /// A service, or the section of the profile that it belongs to: `ssh`, `disks`, `alerts`, `backup`, `updates`.
+    /// A service, or `box` for what belongs to none.
     pub section: String,
     /// Its name there.
     pub name: String,
@@ -87,6 +87,9 @@ pub struct Placed {
     pub uid: u32,
     /// Its group.
     pub gid: u32,
+    /// Whether it is made, empty, where the secret is missing: a container cannot be started without the file.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub optional: bool,
     /// What is in it: a single line without a prefix is the value as it is, without a newline at its end.
     pub lines: Vec<Line>,
 }
@@ -164,7 +167,7 @@ impl Needs {
         self.place(service, secret, &id);
     }
 
-    /// `secret` is another service's secret, or one of the box itself (`alerts/mail-password`), where there is that.
+    /// `secret` is another service's secret, or one of the box itself (`box/mail-password`), where there is that.
     fn refer(&mut self, service: &ServicePlan, secret: &SecretPlan, from: &str) {
         let Some((section, name)) = from.split_once('/') else { return };
         let id = Id::new(section, name);
@@ -182,13 +185,13 @@ impl Needs {
         self.units.insert(service.name.clone(), service.unit.clone());
         let line = || Line { prefix: String::new(), secret: id.clone(), optional: false };
         let plain = format!("{}/{}", service.name, secret.name);
-        let (uid, gid) = (secret.uid, secret.gid);
-        self.files.insert(Placed { path: plain.clone(), uid, gid, lines: vec![line()] });
+        let (uid, gid, optional) = (secret.uid, secret.gid, secret.optional);
+        self.files.insert(Placed { path: plain.clone(), uid, gid, optional, lines: vec![line()] });
         for container in service.containers.iter().filter(|one| one.secrets.contains(&secret.name)) {
             let (uid, gid) = (container.uid, container.gid);
             if uid != secret.uid {
                 let path = format!("{plain}.{uid}");
-                self.files.insert(Placed { path, uid, gid, lines: vec![line()] });
+                self.files.insert(Placed { path, uid, gid, optional, lines: vec![line()] });
             }
         }
     }

@@ -104,11 +104,12 @@ fn filled() -> String {
     let ssh = tunnel("11111111-765d-4adf-8112-31c55c1551ef");
     let edge = tunnel("6ff42ae2-765d-4adf-8112-31c55c1551ef");
     format!(
-        "[alerts]\nheartbeat = 'https://hc-ping.com/one-canary'\npushbullet = 'o.two-canary'\n\
-         [backup]\npassword = 'three-canary'\n'my.bucket-key-id' = 'four-canary'\n'my.bucket-secret-key' = 'five-canary'\n\
-         'my.bucket-2-key-id' = 'six-canary'\n'my.bucket-2-secret-key' = 'seven-canary'\n\
-         [disks]\nmedia-user = 'administrator'\nmedia-password = 'eight-canary'\n\
-         [edge]\ntunnel = '{edge}'\n[ssh]\ntunnel = '''\n{ssh}\n'''\n"
+        "[box]\nheartbeat = 'https://hc-ping.com/one-canary'\npushbullet = 'o.two-canary'\n\
+         backup-password = 'three-canary'\n'backup-my.bucket-key-id' = 'four-canary'\n\
+         'backup-my.bucket-secret-key' = 'five-canary'\n'backup-my.bucket-2-key-id' = 'six-canary'\n\
+         'backup-my.bucket-2-secret-key' = 'seven-canary'\ndisk-media-user = 'administrator'\n\
+         disk-media-password = 'eight-canary'\nssh-tunnel = '''\n{ssh}\n'''\n\
+         [edge]\ntunnel = '{edge}'\n"
     )
 }
 
@@ -120,8 +121,8 @@ fn load(text: &str, mode: u32) -> Result<Secrets, Findings> {
     Secrets::load(&path, &needs())
 }
 
-fn codes(findings: &Findings) -> Vec<&'static str> {
-    findings.list.iter().map(|finding| finding.code).collect()
+fn codes(findings: &Findings) -> Vec<&str> {
+    findings.list.iter().map(|finding| finding.code.as_ref()).collect()
 }
 
 #[test]
@@ -129,19 +130,19 @@ fn a_box_needs_what_its_profile_and_its_services_say() {
     let needs = needs();
     let owner: Vec<String> = needs.owner.keys().map(Id::to_string).collect();
     let expected = [
-        "alerts/heartbeat",
-        "alerts/pushbullet",
-        "backup/my.bucket-2-key-id",
-        "backup/my.bucket-2-secret-key",
-        "backup/my.bucket-key-id",
-        "backup/my.bucket-secret-key",
-        "backup/password",
+        "box/backup-my.bucket-2-key-id",
+        "box/backup-my.bucket-2-secret-key",
+        "box/backup-my.bucket-key-id",
+        "box/backup-my.bucket-secret-key",
+        "box/backup-password",
+        "box/disk-media-domain",
+        "box/disk-media-password",
+        "box/disk-media-user",
+        "box/heartbeat",
+        "box/pushbullet",
+        "box/ssh-tunnel",
         "cloud/licence",
-        "disks/media-domain",
-        "disks/media-password",
-        "disks/media-user",
         "edge/tunnel",
-        "ssh/tunnel",
     ];
     assert_eq!(owner, expected);
     let map = serde_json::to_value(&needs).unwrap();
@@ -150,7 +151,8 @@ fn a_box_needs_what_its_profile_and_its_services_say() {
         r#"{"path":"cloud/database-password","uid":33,"gid":33,"lines":[{"secret":"cloud/database-password"}]}"#,
         r#"{"path":"cloud/database-password.999","uid":999,"gid":999,"lines":[{"secret":"cloud/database-password"}]}"#,
         r#"{"path":"cloud/mail","uid":33,"gid":33,"lines":[{"secret":"edge/tunnel"}]}"#,
-        r#"{"path":"disks/media","uid":0,"gid":0,"lines":[{"prefix":"username=","secret":"disks/media-user"},{"prefix":"password=","secret":"disks/media-password"},{"prefix":"domain=","secret":"disks/media-domain","optional":true}]}"#,
+        r#"{"path":"box/disk-media","uid":0,"gid":0,"lines":[{"prefix":"username=","secret":"box/disk-media-user"},{"prefix":"password=","secret":"box/disk-media-password"},{"prefix":"domain=","secret":"box/disk-media-domain","optional":true}]}"#,
+        r#"{"path":"cloud/licence","uid":33,"gid":33,"optional":true,"lines":[{"secret":"cloud/licence"}]}"#,
         r#"{"path":"edge/tunnel","uid":65532,"gid":65532,"lines":[{"secret":"edge/tunnel"}]}"#,
     ] {
         assert!(files.iter().any(|file| file == expected), "{expected} is not in {files:#?}");
@@ -196,9 +198,8 @@ fn a_complete_file_gives_a_bundle_and_no_findings() {
 fn every_fault_is_found_at_once_and_shows_no_value() {
     let text = filled()
         .replace("o.two-canary", "canar")
-        .replace("media-user", "media-usr")
-        .replace("three-canary'", "three-canary\\ncanary'")
-        .replace("password = 'three-canary\\ncanary'", "password = \"three-canary\\ncanary\"")
+        .replace("disk-media-user", "disk-media-usr")
+        .replace("'three-canary'", "\"three-canary\\ncanary\"")
         .replace("'eight-canary'", "8008")
         .replace("[edge]", "[egde]")
         .replace("11111111-765d", "22222222-765d");
@@ -219,7 +220,7 @@ fn every_fault_is_found_at_once_and_shows_no_value() {
     let drawn = findings.render(false);
     assert_eq!(found, expected, "{drawn}");
     for text in
-        ["write `media-user`", "write `edge`", "names 11111111-765d", "chmod 600", "secrets.toml:11:1"]
+        ["write `disk-media-user`", "write `edge`", "names 11111111-765d", "chmod 600", "secrets.toml:9:1"]
     {
         assert!(drawn.contains(text), "{text} is not in\n{drawn}");
     }
@@ -232,7 +233,7 @@ fn every_fault_is_found_at_once_and_shows_no_value() {
 #[test]
 fn what_is_no_toml_shows_no_value_either() {
     for text in
-        ["[ssh]\ntunnel = canary-canary\n", "canary = 'canary\ncanary", "[edge]\ntunnel = '''\ncanary=\n"]
+        ["[box]\nssh-tunnel = canary-canary\n", "canary = 'canary\ncanary", "[edge]\ntunnel = '''\ncanary=\n"]
     {
         let findings = load(text, 0o600).unwrap_err();
         assert!(codes(&findings).contains(&"secrets-syntax"), "{text}");
@@ -247,7 +248,7 @@ fn what_is_no_toml_shows_no_value_either() {
 fn a_value_can_stand_in_a_file_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secrets.toml");
-    fs::write(&path, "[edge]\ntunnel = { file = 'edge.json' }\n[ssh]\ntunnel = { file = 'no.json' }\n")
+    fs::write(&path, "[edge]\ntunnel = { file = 'edge.json' }\n[box]\nssh-tunnel = { file = 'no.json' }\n")
         .unwrap();
     fs::write(folder.path().join("edge.json"), tunnel("6ff42ae2-765d-4adf-8112-31c55c1551ef")).unwrap();
     for (name, mode) in [("secrets.toml", 0o600), ("edge.json", 0o640)] {
@@ -258,7 +259,7 @@ fn a_value_can_stand_in_a_file_of_its_own() {
     let messages: Vec<&str> = errors.map(|finding| finding.message.as_str()).collect();
     assert_eq!(messages.len(), 2, "{messages:?}");
     assert!(messages[0].contains("edge.json can be read by others: its mode is 0640"), "{messages:?}");
-    assert!(messages[1].contains("no.json for `ssh/tunnel`"), "{messages:?}");
+    assert!(messages[1].contains("no.json for `box/ssh-tunnel`"), "{messages:?}");
 }
 
 #[test]
@@ -296,7 +297,7 @@ fn canaries_are_found_in_every_form_and_across_pieces() {
     fs::create_dir(file("clean")).unwrap();
     fs::write(
         file("clean").join("file"),
-        "administrator 0123456789abcdef0123456789abcdef -canary ssh/tunnel",
+        "administrator 0123456789abcdef0123456789abcdef -canary box/ssh-tunnel",
     )
     .unwrap();
     fs::write(file("o.two-canary"), "").unwrap();
@@ -305,13 +306,13 @@ fn canaries_are_found_in_every_form_and_across_pieces() {
     for (name, offset, _, encoding) in &table {
         let of = leaks.iter().filter(|leak| leak.file == file(name));
         let found: Vec<_> = of.map(|leak| (leak.secret.to_string(), leak.encoding)).collect();
-        assert_eq!(found, [("alerts/heartbeat".to_owned(), *encoding)], "{name}");
+        assert_eq!(found, [("box/heartbeat".to_owned(), *encoding)], "{name}");
         let leak = leaks.iter().find(|leak| leak.file == file(name)).unwrap();
         assert!(leak.offset.unwrap() >= *offset && leak.offset.unwrap() < offset + 4, "{leak}");
     }
     let names: Vec<String> =
         leaks.iter().filter(|leak| leak.offset.is_none()).map(|leak| leak.secret.to_string()).collect();
-    assert_eq!(names, ["backup/password", "alerts/pushbullet"]);
+    assert_eq!(names, ["box/backup-password", "box/pushbullet"]);
     assert_eq!(leaks.len(), table.len() + 2);
     assert!(leaks.iter().all(|leak| !leak.to_string().replace("o.two-canary", "").contains("canary")));
 }
@@ -328,16 +329,8 @@ fn a_tree_in_memory_is_looked_through() {
     assert_eq!(
         shown,
         [
-            "the value of the secret `backup/my.bucket-key-id` is in the profile layer/etc/four-canary, in a name",
-            "the value of the secret `disks/media-password` is in the profile layer/etc/motd at byte 2",
+            "the value of the secret `box/backup-my.bucket-key-id` is in the profile layer/etc/four-canary, in a name",
+            "the value of the secret `box/disk-media-password` is in the profile layer/etc/motd at byte 2",
         ]
     );
-}
-
-#[test]
-fn no_service_is_called_like_a_section_of_the_box() {
-    let services = Path::new(env!("CARGO_MANIFEST_DIR")).join("overlays/services");
-    for section in host::SECTIONS {
-        assert!(!services.join(section).exists(), "{section}");
-    }
 }
