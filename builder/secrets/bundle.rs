@@ -156,7 +156,7 @@ mod tests {
     fn a_bundle_is_read_back() {
         let mut partition = example().to_vec();
         partition.resize(PARTITION, 0);
-        let secrets = vec!["alerts/pushbullet".to_owned(), "box/ssh-tunnel".to_owned()];
+        let secrets = vec!["alerts/pushbullet".to_owned(), "ssh/tunnel".to_owned()];
         assert_eq!(examine(&partition), Contents::Bundle { box_name: "servarr".into(), secrets });
         assert_eq!(examine(&[0; 4096]), Contents::Empty);
         assert_eq!(examine(b"BOXWRIGHTWIPING\n.."), Contents::Wiping);
