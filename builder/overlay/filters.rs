@@ -9,6 +9,11 @@ pub fn register(tera: &mut Tera) {
     tera.register_filter("mount_unit", |text: &str, _: Kwargs, _: &State| {
         format!("{}.mount", systemd_path(text))
     });
+    tera.register_filter("fstab", |text: &str, _: Kwargs, _: &State| fstab(text));
+    tera.register_filter("udev", |text: &str, _: Kwargs, _: &State| udev(text));
+    tera.register_filter("earlier", |text: &str, given: Kwargs, _: &State| {
+        earlier(text, given.must_get("minutes")?)
+    });
     tera.register_filter("json", |value: &Value, _: Kwargs, _: &State| json(value));
     tera.register_filter("seconds", |value: &Value, _: Kwargs, _: &State| match value.as_i64() {
         Some(number) => Ok(number),
@@ -36,6 +41,25 @@ fn systemd(text: &str) -> String {
     if escaped.contains([' ', '\t', '\'']) { format!("\"{escaped}\"") } else { escaped }
 }
 
+/// A field of /etc/fstab (fstab(5): spaces and tabs as octal escapes).
+fn fstab(text: &str) -> String {
+    text.replace('\\', "\\134").replace(' ', "\\040").replace('\t', "\\011").replace('#', "\\043")
+}
+
+/// A label or UUID as udev's blkid stores it in `ID_FS_LABEL_ENC` (libblkid's `blkid_encode_string`), with the characters
+/// escaped that mean something in a rule's pattern.
+fn udev(text: &str) -> String {
+    let mut encoded = String::new();
+    for c in text.chars() {
+        if c.is_ascii_alphanumeric() || "#+-.:=@_".contains(c) || !c.is_ascii() {
+            encoded.push(c);
+        } else {
+            encoded.push_str(&format!("\\x{:02x}", u32::from(c)));
+        }
+    }
+    encoded
+}
+
 /// A path as a unit's name without suffix, as `systemd-escape --path` does it (systemd.unit(5), "String escaping").
 pub fn systemd_path(path: &str) -> String {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
@@ -52,6 +76,19 @@ pub fn systemd_path(path: &str) -> String {
         }
     }
     name
+}
+
+/// The time of day `HH:MM` so many minutes before `text`, round midnight if need be.
+fn earlier(text: &str, minutes: u64) -> TeraResult<String> {
+    let wrong = || tera::Error::message(format!("{text:?} is not a time of day such as 04:30"));
+    let (hour, minute) = text.split_once(':').ok_or_else(wrong)?;
+    let (hour, minute): (u64, u64) =
+        (hour.parse().map_err(|_| wrong())?, minute.parse().map_err(|_| wrong())?);
+    if hour > 23 || minute > 59 {
+        return Err(wrong());
+    }
+    let then = (hour * 60 + minute + 1440 - minutes % 1440) % 1440;
+    Ok(format!("{:02}:{:02}", then / 60, then % 60))
 }
 
 fn json(value: &Value) -> TeraResult<String> {
@@ -113,6 +150,20 @@ mod tests {
         ] {
             assert_eq!(systemd_path(path), unit);
         }
+    }
+
+    #[test]
+    fn labels_in_fstab_and_udev() {
+        assert_eq!(fstab("My Disk"), "My\\040Disk");
+        assert_eq!(udev("My Disk*"), "My\\x20Disk\\x2a");
+        assert_eq!(udev("media"), "media");
+    }
+
+    #[test]
+    fn times_of_day() {
+        assert_eq!(earlier("04:30", 60).ok().as_deref(), Some("03:30"));
+        assert_eq!(earlier("00:10", 90).ok().as_deref(), Some("22:40"));
+        assert!(earlier("24:00", 1).is_err() && earlier("never", 1).is_err());
     }
 
     #[test]

@@ -5,10 +5,12 @@
 
 mod filters;
 mod manifest;
+mod plan;
 mod render;
 mod source;
 mod units;
 
 pub use filters::systemd_path;
+pub use plan::Inputs;
 pub use render::{Planned, render};
 pub use source::{Overlay, Source, list};

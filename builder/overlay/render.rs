@@ -65,7 +65,7 @@ fn load(overlays: &[Planned]) -> Result<Tera> {
             }
         }
     }
-    tera.add_raw_templates(templates).map_err(|error| anyhow!("{error}"))?;
+    tera.add_raw_templates(templates).map_err(|error| anyhow!("{}", report(&error)))?;
     Ok(tera)
 }
 
@@ -230,8 +230,14 @@ impl Step<'_> {
     fn template(&self, path: &str, context: &Context) -> Result<String> {
         let label = self.overlay.label(path);
         // Tera's message has the template's name, line, column and the line itself.
-        self.tera.render(&label, context).map_err(|error| anyhow!("rendering {label}\n{error}"))
+        self.tera.render(&label, context).map_err(|error| anyhow!("rendering {label}: {}", report(&error)))
     }
+}
+
+/// Tera's message with its place and source line, without the word that a message here begins with anyway.
+fn report(error: &tera::Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix("error: ").unwrap_or(&text).to_owned()
 }
 
 /// A file with the mode and owner of `entry`, or those of the convention.

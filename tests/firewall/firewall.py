@@ -1,0 +1,336 @@
+#!/usr/bin/env python3
+"""Loads rendered firewall rules into network namespaces and probes them with packets.
+
+firewall.py ROOT RENDERED
+
+ROOT is a root filesystem with ufw, iptables, iproute2 and python3 (a box's base layer, or any chroot); it is not changed:
+the rendered files lie over it in an overlay mount, as on a box. RENDERED is what `boxwright render` wrote.
+
+    outside 203.0.113.9 ── router ── 192.168.7.0/24, 2001:db8:7::/64 ── box ── one bridge for each network of the profile
+                                     └─ neighbour .50
+
+Docker's own rules are set up as Docker 26 does it (a jump to DOCKER-USER first, isolation, DNAT for published ports). Every
+line of the result is an expectation that the profile implies; the exit status is 1 if one of them does not hold.
+"""
+
+import ipaddress
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+PROBE = """
+import socket, sys
+kind, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+if kind == "ping":
+    # An echo request with its checksum; the answer comes with its IP header.
+    s = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_ICMP); s.settimeout(1.5)
+    s.sendto(bytes([8, 0, 0xf7, 0xfd, 0, 1, 0, 1]), (host, 0))
+    while s.recv(64)[20] != 0:
+        pass
+    print("answered")
+elif kind == "tcp":
+    s = socket.socket(family, socket.SOCK_STREAM); s.settimeout(1.5)
+    s.connect((host, port)); print(s.recv(64).decode())
+else:
+    s = socket.socket(family, socket.SOCK_DGRAM); s.settimeout(1.5)
+    s.sendto(b"x", (host, port)); print(s.recv(64).decode())
+"""
+LISTEN = """
+import selectors, socket, sys
+name = sys.argv[1].encode()
+selector = selectors.DefaultSelector()
+for spec in sys.argv[2:]:
+    kind, port = spec.split("/")
+    family = socket.AF_INET6
+    s = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    s.bind(("::", int(port)))
+    if kind == "tcp":
+        s.listen(64)
+    selector.register(s, selectors.EVENT_READ, kind)
+print("ready", flush=True)
+while True:
+    for key, _ in selector.select():
+        if key.data == "tcp":
+            connection, _ = key.fileobj.accept(); connection.sendall(name); connection.close()
+        else:
+            _, peer = key.fileobj.recvfrom(64); key.fileobj.sendto(name, peer)
+"""
+
+
+class World:
+    def __init__(self, root):
+        self.root = root
+        self.processes = []
+        self.namespaces = {}
+        self.failures = 0
+        self.passes = 0
+
+    def start(self, *command):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.processes.append(process)
+        return process
+
+    def namespace(self, name):
+        process = self.start("unshare", "--net", "--", "sh", "-c", "echo ready; exec sleep 3600")
+        process.stdout.readline()
+        self.namespaces[name] = process.pid
+        self.run(name, "ip", "link", "set", "lo", "up")
+
+    def command(self, name, *command):
+        net = f"--net=/proc/{self.namespaces[name]}/ns/net"
+        return ["nsenter", net, "--", "chroot", self.root, *command]
+
+    def run(self, name, *command, check=True, **options):
+        return subprocess.run(self.command(name, *command), check=check, capture_output=True, text=True, **options)
+
+    def ip(self, name, text):
+        result = self.run(name, "ip", *text.split(), check=False)
+        if result.returncode:
+            sys.exit(f"ip {text} in {name}: {result.stderr}")
+
+    def link(self, left, left_name, right, right_name):
+        self.ip(left, f"link add {left_name} type veth peer name {right_name} netns {self.namespaces[right]}")
+        self.ip(left, f"link set {left_name} up")
+        self.ip(right, f"link set {right_name} up")
+
+    def listen(self, name, *ports):
+        process = self.start(*self.command(name, "python3", "-c", LISTEN, name, *ports))
+        assert process.stdout.readline() == "ready\n", f"no listener in {name}"
+
+    def reaches(self, source, kind, host, port):
+        result = self.run(source, "python3", "-c", PROBE, kind, host, str(port), check=False)
+        return result.stdout.strip() if result.returncode == 0 else None
+
+    def pings(self, source, host):
+        return self.reaches(source, "ping", host, 0)
+
+    def expect(self, what, wanted, got):
+        good = bool(got) == wanted
+        self.passes += good
+        self.failures += not good
+        print(f"{'ok  ' if good else 'FAIL'} {what}: {'reached' if got else 'not reached'}", flush=True)
+
+    def end(self):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+def lan(world):
+    """The house: a switch, a router to the outside, a neighbour, and the box."""
+    for name in ("switch", "router", "outside", "neighbour", "box"):
+        world.namespace(name)
+    world.ip("switch", "link add br0 type bridge")
+    world.ip("switch", "link set br0 up")
+    for name, v4, v6 in (("router", 1, 1), ("neighbour", 50, 50), ("box", 2, 2)):
+        world.link("switch", f"to-{name}"[:15], name, "eth0")
+        world.ip("switch", f"link set to-{name} master br0"[:60])
+        world.ip(name, f"addr add 192.168.7.{v4}/24 dev eth0")
+        world.ip(name, f"-6 addr add 2001:db8:7::{v6}/64 dev eth0 nodad")
+        if name != "router":
+            world.ip(name, "route add default via 192.168.7.1")
+            world.ip(name, "-6 route add default via 2001:db8:7::1")
+    world.link("router", "wan", "outside", "eth0")
+    world.ip("router", "addr add 203.0.113.1/24 dev wan")
+    world.ip("router", "-6 addr add 2001:db8:ffff::1/64 dev wan nodad")
+    world.ip("outside", "addr add 203.0.113.9/24 dev eth0")
+    # One of Cloudflare's addresses, for ports that only its edge may reach.
+    world.ip("outside", "addr add 173.245.48.9/32 dev eth0")
+    world.ip("router", "route add 173.245.48.9/32 dev wan")
+    world.ip("outside", "-6 addr add 2001:db8:ffff::9/64 dev eth0 nodad")
+    world.ip("outside", "route add default via 203.0.113.1")
+    world.ip("outside", "-6 route add default via 2001:db8:ffff::1")
+    for key in ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"):
+        world.run("router", "sysctl", "-q", "-w", key)
+
+
+def container(world, name, network, number):
+    """A container on a network; it has its first network's gateway as its way out."""
+    address = ipaddress.ip_network(network["subnet"])[number]
+    end = f"e{len(world.namespaces)}-{number}"[:15]
+    index = len(json.loads(world.run(name, "ip", "-json", "link").stdout)) - 1
+    world.link("box", end, name, f"eth{index}")
+    world.ip("box", f"link set {end} master {network['bridge']}")
+    world.ip(name, f"addr add {address}/24 dev eth{index}")
+    if not network["internal"]:
+        world.run(name, "ip", "route", "replace", "default", "via", network["gateway"])
+    return str(address)
+
+
+def docker(world, networks, published):
+    """What Docker 26 adds to the tables; published: (protocol, port, bridge, address)."""
+    nat, rules = ["*nat", ":DOCKER - [0:0]"], ["*filter", ":DOCKER - [0:0]", ":DOCKER-ISOLATION-STAGE-1 - [0:0]"]
+    rules.append(":DOCKER-ISOLATION-STAGE-2 - [0:0]")
+    nat.append("-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER")
+    nat.append("-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER")
+    head = ["-I FORWARD -j DOCKER-ISOLATION-STAGE-1", "-I FORWARD -j DOCKER-USER"]
+    for network in networks:
+        bridge, subnet = network["bridge"], network["subnet"]
+        if network["internal"]:
+            rules.append(f"-A DOCKER-ISOLATION-STAGE-1 ! -s {subnet} -o {bridge} -j DROP")
+            rules.append(f"-A DOCKER-ISOLATION-STAGE-1 ! -d {subnet} -i {bridge} -j DROP")
+            rules.append(f"-A FORWARD -i {bridge} -o {bridge} -j ACCEPT")
+            continue
+        rules.append(f"-A DOCKER-ISOLATION-STAGE-1 -i {bridge} ! -o {bridge} -j DOCKER-ISOLATION-STAGE-2")
+        rules.append(f"-A DOCKER-ISOLATION-STAGE-2 -o {bridge} -j DROP")
+        rules.append(f"-A FORWARD -o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
+        rules.append(f"-A FORWARD -o {bridge} -j DOCKER")
+        rules.append(f"-A FORWARD -i {bridge} ! -o {bridge} -j ACCEPT")
+        rules.append(f"-A FORWARD -i {bridge} -o {bridge} -j ACCEPT")
+        if network["egress"] or network["reach"]:
+            nat.append(f"-A POSTROUTING -s {subnet} ! -o {bridge} -j MASQUERADE")
+    for protocol, port, bridge, address in published:
+        nat.append(f"-A DOCKER ! -i {bridge} -p {protocol} --dport {port} -j DNAT --to {address}:{port}")
+        rules.append(f"-A DOCKER -d {address} ! -i {bridge} -o {bridge} -p {protocol} --dport {port} -j ACCEPT")
+    rules += ["-A DOCKER-USER -j RETURN"] + head
+    for lines in (nat, rules):
+        text = "\n".join(lines + ["COMMIT", ""])
+        result = world.run("box", "iptables-restore", "-n", check=False, input=text)
+        if result.returncode:
+            sys.exit(f"Docker's rules: {result.stderr}")
+    world.run("box", "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+
+
+def services(world, networks, ports):
+    """Bridges, and one namespace a container; returns (protocol, port, bridge, address) of what is published."""
+    for network in networks:
+        world.ip("box", f"link add {network['bridge']} type bridge")
+        world.ip("box", f"addr add {network['gateway']}/24 dev {network['bridge']}")
+        world.ip("box", f"link set {network['bridge']} up")
+    addresses = {}
+    for network in networks:
+        for number, member in enumerate(network["members"], start=2):
+            name = member["container"]
+            if name not in world.namespaces:
+                world.namespace(name)
+            addresses[name, network["name"]] = container(world, name, network, number)
+    published = []
+    for port in ports:
+        for network in networks:
+            if (port["container"], network["name"]) in addresses and not network["internal"]:
+                published.append((port["protocol"], port["port"], network["bridge"], addresses[port["container"], network["name"]]))
+                break
+        else:
+            sys.exit(f"{port} is published, and its container has no network that leads outside")
+    return addresses, published
+
+
+def ufw(world, words):
+    result = world.run("box", "/usr/lib/ufw/ufw-init", *words, check=False)
+    print(f"ufw-init {' '.join(words)}: {result.returncode} {(result.stdout + result.stderr).strip()}")
+    if result.returncode:
+        sys.exit("ufw does not accept the rules")
+
+
+def from_outside(world, box, ports, what):
+    """Nothing but the declared ports, from anywhere."""
+    opened = {(port["protocol"], port["port"]): port["source"] for port in ports}
+    ssh = box["ssh"]["lan"] == "always"
+    probed = sorted(set(opened) | {("tcp", 22), ("tcp", 8080), ("udp", 1900), ("udp", 9999)})
+    for kind, port in probed:
+        at_home = opened.get((kind, port)) == "lan" or (ssh and (kind, port) == ("tcp", 22))
+        got = world.reaches("neighbour", kind, "192.168.7.2", port)
+        world.expect(f"{what} neighbour → box {port}/{kind}", at_home, got)
+        world.expect(f"{what} outside → box {port}/{kind}", False, world.reaches("outside", kind, "192.168.7.2", port))
+        at_home_6 = ssh and (kind, port) == ("tcp", 22)
+        got = world.reaches("neighbour", kind, "2001:db8:7::2", port)
+        world.expect(f"{what} neighbour → box {port}/{kind} over IPv6", at_home_6, got)
+        got = world.reaches("outside", kind, "2001:db8:7::2", port)
+        world.expect(f"{what} outside → box {port}/{kind} over IPv6", False, got)
+    world.expect(f"{what} neighbour pings box", True, world.pings("neighbour", "192.168.7.2"))
+    world.expect(f"{what} outside pings box", False, world.pings("outside", "192.168.7.2"))
+
+
+def from_containers(world, networks, addresses):
+    """Only the own networks' members, the internet where there is a way out, and nothing of the box or the house."""
+    share = {}
+    for network in networks:
+        for member in network["members"]:
+            share.setdefault(member["container"], []).append(network)
+    for name, theirs in sorted(share.items()):
+        out = any(network["egress"] for network in theirs)
+        reach = [ipaddress.ip_network(one) for network in theirs for one in network["reach"]]
+        world.expect(f"{name} → internet", out, world.reaches(name, "tcp", "203.0.113.9", 80))
+        home = any(ipaddress.ip_address("192.168.7.50") in one for one in reach)
+        world.expect(f"{name} → neighbour", home, world.reaches(name, "tcp", "192.168.7.50", 80))
+        for network in theirs[:1]:
+            world.expect(f"{name} → box's sshd at its gateway", False, world.reaches(name, "tcp", network["gateway"], 22))
+        world.expect(f"{name} → box's sshd at home", False, world.reaches(name, "tcp", "192.168.7.2", 22))
+        mine = {network["name"] for network in theirs}
+        for (other, network), address in sorted(addresses.items()):
+            if other != name:
+                what = f"{name} → {other} on {network}"
+                world.expect(what, network in mine, world.reaches(name, "tcp", address, 7777))
+
+
+def lay_over(root, rendered, work):
+    """A writable copy-on-write view of root with the rendered files in it."""
+    for folder in ("upper", "work", "root"):
+        (work / folder).mkdir()
+    options = f"lowerdir={rendered}:{root},upperdir={work / 'upper'},workdir={work / 'work'}"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(work / "root")], check=True)
+    for kind, place in (("proc", "proc"), ("sysfs", "sys"), ("tmpfs", "run")):
+        subprocess.run(["mount", "-t", kind, kind, str(work / "root" / place)], check=True)
+    return str(work / "root")
+
+
+def probe(world, rendered):
+    networks = rendered / "etc/boxwright/networks.json"
+    networks = json.loads(networks.read_text()) if networks.exists() else []
+    box = json.loads((rendered / "etc/boxwright/box.json").read_text())
+    ports = box["ports"]
+    lan(world)
+    ufw(world, ["start", "quiet"])
+    addresses, published = services(world, networks, ports)
+    docker(world, networks, published)
+    world.listen("box", "tcp/22", "tcp/8080", "udp/1900", "udp/9999")
+    world.listen("outside", "tcp/80")
+    world.listen("neighbour", "tcp/80")
+    for name in sorted({name for name, _ in addresses}):
+        mine = [f"{port['protocol']}/{port['port']}" for port in ports if port["container"] == name]
+        world.listen(name, "tcp/7777", *mine)
+    from_outside(world, box, ports, "at first:")
+    from_containers(world, networks, addresses)
+    ufw(world, ["force-reload"])
+    from_outside(world, box, ports, "after a reload:")
+    check = world.run("box", "/usr/lib/boxwright/firewall-check", check=False)
+    print(check.stdout + check.stderr, end="")
+    world.expect("the live rules are the rendered ones", True, check.returncode == 0 and "differs" not in check.stdout)
+    world.run("box", "iptables", "-I", "ufw-before-input", "-p", "tcp", "--dport", "8080", "-j", "ACCEPT")
+    world.run("box", "iptables", "-D", "DOCKER-USER", "-j", "DROP")
+    check = world.run("box", "/usr/lib/boxwright/firewall-check", check=False)
+    print(check.stdout + check.stderr, end="")
+    world.expect("a change is found and taken back", True, check.returncode == 0 and "8080" in check.stdout)
+    from_outside(world, box, ports, "after the repair:")
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    if os.environ.get("FIREWALL_PROBE") != "1":
+        # Mounts in a namespace of our own go with us.
+        environment = {**os.environ, "FIREWALL_PROBE": "1"}
+        os.execvpe("unshare", ["unshare", "--mount", "--", sys.executable, *sys.argv], environment)
+    root, rendered = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
+    with tempfile.TemporaryDirectory(prefix="firewall-") as folder:
+        work = pathlib.Path(folder)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+        world = None
+        try:
+            world = World(lay_over(root, rendered, work))
+            probe(world, rendered)
+        finally:
+            if world:
+                world.end()
+            subprocess.run(["umount", "--lazy", "--recursive", folder], check=False)
+    print(f"{world.passes} passed, {world.failures} failed")
+    sys.exit(1 if world.failures else 0)
+
+
+main()
