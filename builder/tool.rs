@@ -153,7 +153,9 @@ impl Tool {
         let mut child = command.spawn().with_context(|| format!("starting {shown}"))?;
         let stderr = child.stderr.take().map(|stderr| std::thread::spawn(move || end_of(stderr)));
         let mut stdin = child.stdin.take();
-        if let (Some(bytes), Some(mut pipe)) = (feed, stdin.take_if(|_| true)) {
+        if let Some(bytes) = feed
+            && let Some(mut pipe) = stdin.take()
+        {
             // A program that stops reading early says so by its status.
             std::thread::spawn(move || pipe.write_all(&bytes));
         }
@@ -294,5 +296,11 @@ mod tests {
         assert_eq!(environment, b"ONLY=this\n");
         let long = vec![b'x'; 1 << 20];
         assert_eq!(Tool::new("/bin/cat").stdin_bytes(long.clone()).output().unwrap(), long);
+        let mut running = Tool::new("/bin/cat").stdin_pipe().spawn().unwrap();
+        running.stdin.take().unwrap().write_all(b"piped").unwrap();
+        let mut output = Vec::new();
+        running.stdout.take().unwrap().read_to_end(&mut output).unwrap();
+        assert_eq!(output, b"piped");
+        running.wait().unwrap();
     }
 }

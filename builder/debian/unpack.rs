@@ -56,6 +56,11 @@ impl Target {
         Ok(Self { root, owners })
     }
 
+    /// What becomes of owners here.
+    pub fn owners(&self) -> Owners {
+        self.owners
+    }
+
     /// Makes what `member` describes at `path`, with `content` if it is a regular file. Missing folders above it are
     /// made as root's. Times later than `newest` (seconds since 1970) become that.
     ///
@@ -81,7 +86,9 @@ impl Target {
         }
         match member.kind {
             MemberKind::Hardlink(_) => {}
-            MemberKind::Dir => self.describe_directory(member, path, newest)?,
+            MemberKind::Dir => {
+                self.describe_directory(member, path, newest)?;
+            }
             _ => {
                 if self.owners == Owners::Real {
                     let (user, group) = owner(member);
@@ -94,13 +101,15 @@ impl Target {
         Ok(Placed::New(stat.st_dev, stat.st_ino))
     }
 
-    /// Gives the folder at `path` the mode, owner and time of `member`.
+    /// Gives the folder at `path` the mode, owner and time of `member`, and returns its device and inode.
     ///
     /// # Errors
     /// If it is missing.
-    pub fn describe_directory(&self, member: &Member, path: &Path, newest: i64) -> Result<()> {
+    pub fn describe_directory(&self, member: &Member, path: &Path, newest: i64) -> Result<(u64, u64)> {
         let folder = self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        self.describe(&folder, member, newest)
+        self.describe(&folder, member, newest)?;
+        let stat = rustix::fs::fstat(&folder)?;
+        Ok((stat.st_dev, stat.st_ino))
     }
 
     /// Removes the file or link at `path`.

@@ -2,14 +2,24 @@
 //!
 //! Equal streams give equal bytes, whatever the number of processors. Nothing here knows what a layer is for.
 
-use std::io::Write;
+mod verity;
+
+use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result};
 
+use crate::atomic::AtomicFile;
 use crate::context::Context;
 use crate::digest::Sha256;
+use crate::tool::Tool;
 use crate::tools::Tools;
+
+/// How hard zstd tries: 6 gives 314 MB in 8 s where 15 gives 301 MB in 38 s (690 MB of a Docker host).
+const LEVEL: &str = "6";
+
+/// The memory for mksquashfs's queues, which does not change the image.
+const MEMORY: &str = "256M";
 
 /// A read-only filesystem image followed by its hash tree, in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,11 +49,61 @@ pub struct Sealing<'a> {
     pub context: &'a Context,
 }
 
-/// Makes a layer from the tar stream that `source` writes. `target` appears only when the layer is complete.
+/// Makes a layer from the tar stream that `source` writes. `target` appears only when the layer is complete. The root
+/// folder is root's with mode 0755, whatever the stream says of it.
 ///
 /// # Errors
 /// Whatever `source` returns, or if the tool fails or the disk is full.
 pub fn seal(source: impl FnOnce(&mut dyn Write) -> Result<()>, sealing: Sealing<'_>) -> Result<Layer> {
-    let _ = (source, sealing);
-    bail!("layers are not sealed yet")
+    let mut file = AtomicFile::create(sealing.target)?;
+    pack(source, file.temporary_path(), sealing)
+        .with_context(|| format!("packing {}", sealing.target.display()))?;
+    let context = || format!("sealing {}", sealing.target.display());
+    let image = file.file();
+    let length = image.seek(SeekFrom::End(0)).with_context(context)?;
+    let data_bytes = length.next_multiple_of(verity::BLOCK);
+    image.set_len(data_bytes).with_context(context)?;
+    let (tree, root_hash) = verity::tree(image, data_bytes, sealing.context.jobs).with_context(context)?;
+    image.seek(SeekFrom::Start(data_bytes)).and_then(|_| image.write_all(&tree)).with_context(context)?;
+    file.commit()?;
+    let mut guid = [0; 16];
+    guid.copy_from_slice(&root_hash.bytes()[..16]);
+    let total_bytes = data_bytes + tree.len() as u64;
+    Ok(Layer { path: sealing.target.to_owned(), data_bytes, total_bytes, root_hash, guid })
+}
+
+/// Makes a squashfs image at `image` from what `source` writes.
+fn pack(source: impl FnOnce(&mut dyn Write) -> Result<()>, image: &Path, sealing: Sealing<'_>) -> Result<()> {
+    let mut running = mksquashfs(image, sealing)?.spawn()?;
+    let pipe = running.stdin.take().context("mksquashfs has no standard input")?;
+    let mut pipe = BufWriter::with_capacity(1 << 20, pipe);
+    let written = source(&mut pipe).and_then(|()| pipe.flush().context("writing to mksquashfs"));
+    drop(pipe.into_parts());
+    let broken = |error: &anyhow::Error| {
+        error.chain().any(|cause| {
+            let cause = cause.downcast_ref::<io::Error>();
+            cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+        })
+    };
+    match written {
+        Ok(()) => running.wait(),
+        // mksquashfs has stopped reading and knows why.
+        Err(error) if broken(&error) => running.wait().and(Err(error)),
+        Err(error) => {
+            running.kill()?;
+            Err(error)
+        }
+    }
+}
+
+fn mksquashfs(image: &Path, sealing: Sealing<'_>) -> Result<Tool> {
+    let time = sealing.time.to_string();
+    let tool = sealing.tools.tool("mksquashfs")?.arg("-").arg(image);
+    Ok(tool
+        .args(["-tar", "-noappend", "-quiet", "-no-progress", "-exit-on-error", "-no-xattrs"])
+        .args(["-comp", "zstd", "-Xcompression-level", LEVEL])
+        .args(["-mkfs-time", &time, "-root-time", &time, "-root-mode", "0755"])
+        .args(["-default-mode", "0755", "-default-uid", "0", "-default-gid", "0"])
+        .args(["-processors", &sealing.context.jobs.to_string(), "-mem", MEMORY])
+        .stdin_pipe())
 }

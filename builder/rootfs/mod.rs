@@ -3,34 +3,60 @@
 //! Packages are unpacked in parallel, dpkg's database is written, and the maintainer scripts run in a sandbox without
 //! network. No program of the host is used, and nothing of the host (name, time, user, processor) reaches the result.
 
+mod accounts;
+mod archive;
+mod configure;
+mod database;
+mod inside;
+mod normalize;
+mod owners;
+mod package;
+mod unpack;
+
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, ensure};
 
+use self::accounts::{Fixed, Renumbering};
+use self::archive::Archive;
+use self::inside::Inside;
+use self::owners::{Owners, Record};
 use crate::context::Context;
 use crate::debian::deb::DebFile;
+use crate::debian::unpack::{self as placing, Target};
+use crate::firmware::SystemId;
+use crate::sandbox::Isolation;
 use crate::tools::Tools;
-use crate::tree::Directories;
+use crate::tree::{Directories, Metadata};
 
-/// What a root filesystem is to be like.
+/// The file in which a finished root keeps its time.
+const TIME: &str = "time";
+
+/// What a root filesystem is to be like, and where it is made.
 #[derive(Debug, Clone, Default)]
 pub struct RootOptions {
     /// Seconds since 1970; no time in the result is later.
     pub time: i64,
+    /// The architecture of the system, as dpkg calls it.
+    pub architecture: String,
     /// Where to build; made, and emptied first.
     pub directory: PathBuf,
-    /// System users with a fixed id: user id and id of the primary group.
-    pub users: BTreeMap<String, (u32, u32)>,
+    /// System users with a fixed id.
+    pub users: BTreeMap<String, SystemId>,
     /// System groups with a fixed id.
     pub groups: BTreeMap<String, u32>,
+    /// How programs of the system are run; [`Isolation::detect`] where there is none.
+    pub isolation: Option<Isolation>,
 }
 
 /// A configured system in a folder.
 #[derive(Debug)]
 pub struct Root {
-    directory: PathBuf,
+    inside: Inside,
+    time: i64,
 }
 
 /// Makes the system from `debs`, and writes it to `tar` as a tar stream, partly while packages are still being
@@ -42,25 +68,84 @@ pub struct Root {
 pub fn build(
     debs: &[DebFile],
     options: &RootOptions,
-    surroundings: (&Tools, &Context),
+    (tools, context): (&Tools, &Context),
     tar: &mut dyn Write,
 ) -> Result<Root> {
-    let _ = (debs, options, surroundings, tar);
-    bail!("root filesystems are not built yet")
+    let isolation = match options.isolation {
+        Some(isolation) => isolation,
+        None => Isolation::detect()?,
+    };
+    let tree = options.directory.join("tree");
+    if options.directory.exists() {
+        fs::remove_dir_all(&options.directory)
+            .with_context(|| format!("emptying {}", options.directory.display()))?;
+    }
+    fs::create_dir_all(&tree).with_context(|| format!("creating {}", tree.display()))?;
+    let inside = Inside::prepare(&options.directory, isolation, tools)?;
+
+    let step = context.ui.step("unpacking packages");
+    placing::make_usr_aliases(&tree)?;
+    let owners = match isolation {
+        Isolation::Root => placing::Owners::Real,
+        Isolation::UserNamespace => placing::Owners::Ours,
+    };
+    let target = Target::open(&tree, owners)?;
+    let (packages, folders) = unpack::all(debs, &target, (options.time, context.jobs, &step))?;
+    unpack::settle(&packages)?;
+    database::write(&tree, &packages, &options.architecture)?;
+    if isolation == Isolation::UserNamespace {
+        let files = packages.iter().flat_map(|package| &package.placed).copied();
+        inside.keep(&Record::of_unpacked(files.chain(folders)))?;
+    }
+    step.done(format!("{} packages", packages.len()));
+
+    let step = context.ui.step("configuring packages");
+    configure::prepare(&inside, &packages)?;
+    configure::configure(&inside, packages.len(), &step)?;
+    let fixed = Fixed { users: &options.users, groups: &options.groups };
+    let numbering = accounts::renumber(&tree, fixed)?;
+    normalize::normalize(&tree, options.time)?;
+    change_owners(&inside, &numbering)?;
+    step.done(format!("{} packages", packages.len()));
+
+    let time = options.directory.join(TIME);
+    fs::write(&time, options.time.to_string()).with_context(|| format!("writing {}", time.display()))?;
+    let root = Root { inside, time: options.time };
+    root.write_tar(tar)?;
+    Ok(root)
+}
+
+/// Gives every file of the tree the owner that `numbering` says.
+fn change_owners(inside: &Inside, numbering: &Renumbering) -> Result<()> {
+    let mut owners = inside.owners()?;
+    let tree = inside.tree();
+    archive::walk(tree, &mut |path, metadata| {
+        let old = owners.of(metadata);
+        let new = Metadata { uid: numbering.user(old.uid), gid: numbering.group(old.gid), ..old };
+        if new == old { Ok(()) } else { owners.change(&tree.join(path), metadata, new) }
+    })?;
+    match &owners {
+        Owners::Real => Ok(()),
+        Owners::Recorded(record) => inside.keep(record),
+    }
 }
 
 impl Root {
-    /// A system that [`build`] left in `directory` before.
+    /// A system that [`build`] finished in `directory` before.
     ///
     /// # Errors
     /// If there is none.
     pub fn open(directory: &Path) -> Result<Self> {
-        bail!("{} holds no root filesystem", directory.display())
+        let time = fs::read_to_string(directory.join(TIME))
+            .with_context(|| format!("{} holds no finished root filesystem", directory.display()))?;
+        let inside = Inside::open(directory)?;
+        ensure!(inside.tree().is_dir(), "{} is missing", inside.tree().display());
+        Ok(Self { inside, time: time.trim().parse().context("the time of a root filesystem is no number")? })
     }
 
     /// Where the tree is.
     pub fn path(&self) -> &Path {
-        &self.directory
+        self.inside.tree()
     }
 
     /// Writes the whole system as a normalised tar stream, sorted by path.
@@ -68,8 +153,10 @@ impl Root {
     /// # Errors
     /// If the tree cannot be read, or any error of the writer.
     pub fn write_tar(&self, tar: &mut dyn Write) -> Result<()> {
-        let _ = tar;
-        bail!("root filesystems are not written yet")
+        let owners = self.inside.owners()?;
+        let mut archive = Archive::new(tar, self.path(), self.time);
+        archive.add_all(&owners)?;
+        archive.finish()
     }
 
     /// The folders of the system with mode and owner, for layers that go on top.
@@ -77,7 +164,16 @@ impl Root {
     /// # Errors
     /// If the tree cannot be read.
     pub fn directories(&self) -> Result<Directories> {
-        bail!("root filesystems have no folders yet")
+        let owners = self.inside.owners()?;
+        let mut directories = Directories::new();
+        archive::walk(self.path(), &mut |path, metadata| {
+            if metadata.is_dir() {
+                // Names that are not UTF-8 are none that a layer of ours could repeat.
+                directories.insert(path.to_string_lossy().into_owned(), owners.of(metadata));
+            }
+            Ok(())
+        })?;
+        Ok(directories)
     }
 
     /// Runs a program of the system inside it, in the sandbox: no network, fixed host name, `/run` and `/tmp` empty.
@@ -86,7 +182,6 @@ impl Root {
     /// # Errors
     /// If it cannot be started or does not exit with 0.
     pub fn run(&self, program: &[&str]) -> Result<Vec<u8>> {
-        let _ = program;
-        bail!("root filesystems run nothing yet")
+        self.inside.tool(program).output()
     }
 }

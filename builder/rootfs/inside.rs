@@ -1,0 +1,158 @@
+//! Programs of the root filesystem, run inside it.
+//!
+//! As root they run as they are. Else they run under fakeroot of the tools, whose daemon keeps the owners that the
+//! programs gave to files in a file from one run to the next.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::owners::{Owners, Record};
+use crate::interrupt;
+use crate::sandbox::{Isolation, Sandbox};
+use crate::tool::Tool;
+use crate::tools::Tools;
+
+/// How many lines of a failed program's standard output its error shows.
+const SHOWN_LINES: usize = 20;
+
+/// The folder that is shared with the sandbox, as `/run/state`.
+const STATE: &str = "state";
+
+/// The file of the record in it.
+const RECORD: &str = "owners";
+
+/// What starts a program under fakeroot: $@ is the program.
+const UNDER_FAKEROOT: &str = r#"
+set -eu
+mkfifo /tmp/faked
+/run/state/faked --foreground --load --save-file /run/state/new < /run/state/owners > /tmp/faked &
+daemon=$!
+read -r started < /tmp/faked
+status=0
+FAKEROOTKEY="${started%%:*}" LD_PRELOAD=/run/state/libfakeroot.so "$@" || status=$?
+kill -TERM "$daemon"
+wait "$daemon" || :
+mv /run/state/new /run/state/owners
+exit "$status"
+"#;
+
+/// A root filesystem in which programs can be run.
+#[derive(Debug)]
+pub(super) struct Inside {
+    tree: PathBuf,
+    state: PathBuf,
+    isolation: Isolation,
+}
+
+impl Inside {
+    /// Prepares to run programs of the tree in `directory`; `made` is what the tree's files should be like where we are
+    /// not root.
+    pub fn prepare(directory: &Path, isolation: Isolation, tools: &Tools) -> Result<Self> {
+        let inside = Self { tree: directory.join("tree"), state: directory.join(STATE), isolation };
+        if isolation == Isolation::UserNamespace {
+            fs::create_dir_all(&inside.state)
+                .with_context(|| format!("creating {}", inside.state.display()))?;
+            let parts = [
+                ("usr/bin/faked-sysv", "faked"),
+                ("usr/lib/x86_64-linux-gnu/libfakeroot/libfakeroot-sysv.so", "libfakeroot.so"),
+            ];
+            for (path, name) in parts {
+                let target = inside.state.join(name);
+                fs::copy(tools.path(path)?, &target)
+                    .with_context(|| format!("creating {}", target.display()))?;
+            }
+        }
+        Ok(inside)
+    }
+
+    /// The tree of an earlier build in `directory`.
+    pub fn open(directory: &Path) -> Result<Self> {
+        let state = directory.join(STATE);
+        let recorded = state.join(RECORD).exists();
+        let isolation = if recorded { Isolation::UserNamespace } else { Isolation::detect()? };
+        Ok(Self { tree: directory.join("tree"), state, isolation })
+    }
+
+    /// The root of the tree.
+    pub fn tree(&self) -> &Path {
+        &self.tree
+    }
+
+    /// Keeps `record` for the programs that run next.
+    pub fn keep(&self, record: &Record) -> Result<()> {
+        let path = self.state.join(RECORD);
+        fs::write(&path, record.render()).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Who owns the files of the tree now.
+    pub fn owners(&self) -> Result<Owners> {
+        if self.isolation == Isolation::Root {
+            return Ok(Owners::Real);
+        }
+        let path = self.state.join(RECORD);
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(Owners::Recorded(Record::parse(&text)?))
+    }
+
+    /// A call of `program` with the environment that everything inside has.
+    pub fn tool(&self, program: &[&str]) -> Tool {
+        let sandbox = Sandbox::new(&self.tree, self.isolation);
+        let (tool, sandbox) = if self.isolation == Isolation::UserNamespace {
+            let tool = Tool::new("/usr/bin/dash").args(["-c", UNDER_FAKEROOT, "fakeroot"]).args(program);
+            (tool.env("FAKEROOTDONTTRYCHOWN", "1"), sandbox.share(&self.state, STATE))
+        } else {
+            let (name, arguments) = program.split_first().unwrap_or((&"", &[]));
+            (Tool::new(name).args(arguments), sandbox)
+        };
+        tool.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", "/root")
+            .env("SHELL", "/bin/sh")
+            .env("LC_ALL", "C.UTF-8")
+            .env("TZ", "UTC")
+            .env("TERM", "dumb")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .env("DEBCONF_NONINTERACTIVE_SEEN", "true")
+            .env("DEBCONF_NOWARNINGS", "yes")
+            // initramfs-tools' kernel hook: the initrd is made once, later, and not in the root filesystem.
+            .env("INITRD", "No")
+            .env("PYTHONHASHSEED", "0")
+            .inside(sandbox)
+    }
+
+    /// Runs `program` and calls `line` with each line that it writes to standard output.
+    pub fn run(&self, program: &[&str], mut line: impl FnMut(&str)) -> Result<()> {
+        let mut running = self.tool(program).spawn()?;
+        let stdout = running.stdout.take().context("a program has no standard output")?;
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+                if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut last = Vec::new();
+        loop {
+            interrupt::check()?;
+            match lines.recv_timeout(Duration::from_millis(100)) {
+                Ok(text) => {
+                    line(&text);
+                    if last.len() == SHOWN_LINES {
+                        last.remove(0);
+                    }
+                    last.push(text);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        running
+            .wait()
+            .with_context(|| format!("the last lines of its output were\n    {}", last.join("\n    ")))
+    }
+}
