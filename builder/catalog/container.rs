@@ -46,7 +46,8 @@ pub struct Container {
     /// Which of the service's own networks it is on.
     #[serde(default)]
     pub networks: Networks,
-    /// How one sees that it works.
+    /// How one sees that it works: by the image's own check unless written.
+    #[serde(default)]
     pub health: Health,
     /// The limits of what it may use.
     #[serde(default)]

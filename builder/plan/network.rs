@@ -75,12 +75,26 @@ pub(super) fn plan(services: &[ServicePlan], profile: &Profile) -> Result<(Vec<N
             link(&mut drafts, service, other, vpn);
         }
     }
+    drop_lonely(&mut drafts);
     let range = profile.network.containers;
     let Ok(mut halves) = range.subnets((range.prefix_len() + 1).min(32)) else {
         bail!("the range {range} for container networks is too small");
     };
     let (ours, docker) = (halves.next().unwrap_or(range), halves.next().unwrap_or(range));
     Ok((number(drafts, ours)?, docker))
+}
+
+/// Takes away networks whose only member is on another one as well: nothing would ever pass through them.
+fn drop_lonely(drafts: &mut BTreeMap<String, Draft>) {
+    let mut times: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for member in drafts.values().flat_map(|draft| draft.members.keys()) {
+        *times.entry(member.clone()).or_default() += 1;
+    }
+    drafts.retain(|_, draft| {
+        let mut members = draft.members.keys();
+        let alone = members.next().filter(|_| members.next().is_none() && draft.internal);
+        alone.is_none_or(|member| times.get(member) == Some(&1))
+    });
 }
 
 /// Cuts a subnet for each network out of `range`: /24 where there is room, smaller ones otherwise.

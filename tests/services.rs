@@ -1,0 +1,276 @@
+//! The catalog's services: planned, rendered, and read back by the programs that will read them.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
+
+#[path = "services/trixie.rs"]
+mod trixie;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use boxwright::check::{self, CheckedProfile, World};
+use boxwright::diag::Findings;
+use boxwright::overlay::{Overlay, Planned, list, render};
+use boxwright::plan::Plan;
+use boxwright::profile::load;
+use boxwright::tool::Tool;
+use boxwright::tree::{Kind, Tree};
+use tera::Context;
+
+fn project() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The profile `text`, checked.
+fn checked(text: &str) -> CheckedProfile {
+    let loaded = load::parse(Path::new("every.toml"), text.as_bytes().to_vec());
+    let mut findings = loaded.findings;
+    let document = loaded.document.expect("a profile");
+    let mut faults = Findings::new();
+    let world = World::load(&project(), &document.profile, &mut faults).unwrap();
+    findings.extend(faults);
+    let (checked, findings) = check::check(&document, world, findings);
+    checked.unwrap_or_else(|| panic!("{}", findings.render(false)))
+}
+
+fn every() -> CheckedProfile {
+    checked(include_str!("services/every.toml"))
+}
+
+/// The services' part of the profile layer.
+fn rendered(profile: &CheckedProfile, plan: &Plan) -> Tree {
+    let overlays = project().join("overlays");
+    let mut common = Context::from_serialize(plan).unwrap();
+    common.insert("profile", profile.profile());
+    let system = list(&overlays, "system").unwrap().into_iter().filter(|name| name == "system/services");
+    let planned =
+        |name: &str, values: Context| Planned { overlay: Overlay::load(&overlays, name).unwrap(), values };
+    let mut all: Vec<Planned> = system.map(|name| planned(&name, Context::new())).collect();
+    for service in &plan.services {
+        let mut values = Context::new();
+        values.insert("service", service);
+        all.push(planned(&format!("services/{}", service.name), values));
+    }
+    render(&all, &common).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+fn file<'a>(tree: &'a Tree, path: &str) -> &'a str {
+    std::str::from_utf8(tree.file(path).unwrap_or_else(|| panic!("no {path}"))).unwrap()
+}
+
+/// Writes `tree` into a folder.
+fn written(tree: &Tree) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, entry) in tree.iter() {
+        let target = folder.path().join(path);
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        match &entry.kind {
+            Kind::Dir => fs::create_dir_all(&target).unwrap(),
+            Kind::File(bytes) => fs::write(&target, bytes).unwrap(),
+            Kind::Symlink(to) => std::os::unix::fs::symlink(to, &target).unwrap(),
+        }
+    }
+    folder
+}
+
+#[test]
+fn compose_accepts_every_file_and_sees_the_rules_in_it() {
+    let profile = every();
+    let plan = Plan::new(&profile, profile.catalog()).unwrap();
+    let tree = rendered(&profile, &plan);
+    let Some(unpacked) = trixie::unpacked("docker-compose") else {
+        eprintln!("SKIPPED: apt cannot fetch Debian 13's docker-compose here");
+        return;
+    };
+    let compose = unpacked.join("usr/libexec/docker/cli-plugins/docker-compose");
+    let folder = written(&tree);
+    for service in &plan.services {
+        let at = folder.path().join(format!("etc/boxwright/services/{}", service.name));
+        let mut tool = Tool::new(&compose).args(["-f", "compose.yaml"]);
+        if at.join("gpu.yaml").exists() {
+            tool = tool.args(["-f", "gpu.yaml"]);
+        }
+        let tool = tool.env("BOXWRIGHT_GPU_GROUP", "104").env("HOME", "/nonexistent").current_dir(&at);
+        let text =
+            tool.args(["config", "--format", "json"]).output().unwrap_or_else(|error| panic!("{error:#}"));
+        let config: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(config["name"], service.name.as_str());
+        let containers = config["services"].as_object().unwrap();
+        assert_eq!(containers.len(), service.containers.len());
+        for container in &service.containers {
+            obeys(&plan, container, &containers[&container.key]);
+        }
+    }
+}
+
+/// The three rules, read back from what Compose understood.
+fn obeys(plan: &Plan, planned: &boxwright::plan::ContainerPlan, config: &serde_json::Value) {
+    let name = &planned.name;
+    assert_eq!(config["image"], planned.image.as_str(), "{name}");
+    assert_eq!(config["pull_policy"], "never", "{name}");
+    assert_eq!(config["cap_drop"], serde_json::json!(["ALL"]), "{name}");
+    assert_eq!(config["security_opt"], serde_json::json!(["no-new-privileges:true"]), "{name}");
+    assert_eq!(config["logging"]["driver"], "local", "{name}");
+    assert!(config["mem_limit"].is_string() && config["pids_limit"].is_u64(), "{name}: {config}");
+    assert!(config["environment"]["TZ"] == "Australia/Brisbane", "{name}");
+    assert_ne!(config["network_mode"], "host", "{name}");
+    assert!(config["privileged"].is_null() && config["pid"].is_null() && config["ipc"].is_null(), "{name}");
+    let networks: BTreeSet<&str> = config["networks"]
+        .as_object()
+        .map(|map| map.keys().map(String::as_str).collect())
+        .unwrap_or_default();
+    let expected: BTreeSet<&str> = planned.networks.iter().map(|network| network.name.as_str()).collect();
+    match &planned.namespace {
+        None => assert_eq!(networks, expected, "{name}"),
+        Some(holder) => {
+            assert_eq!(config["network_mode"], format!("container:{holder}"), "{name}");
+            assert!(config["ports"].is_null() && config["hostname"].is_null(), "{name}");
+        }
+    }
+    for port in config["ports"].as_array().into_iter().flatten() {
+        assert_eq!(port["host_ip"], "0.0.0.0", "{name}: {port}");
+        let published: u16 = port["published"].as_str().unwrap().parse().unwrap();
+        assert!(
+            plan.ports.iter().any(|one| one.port == published && one.container == *name),
+            "{name}: {port}"
+        );
+    }
+    for volume in config["volumes"].as_array().into_iter().flatten() {
+        let source = volume["source"].as_str().unwrap();
+        assert_eq!(volume["type"], "bind", "{name}");
+        assert!(volume["bind"]["create_host_path"].is_null(), "{name}: {volume}");
+        let allowed = ["/srv/", "/etc/boxwright/services/"];
+        assert!(allowed.iter().any(|start| source.starts_with(start)), "{name}: {source}");
+    }
+}
+
+#[test]
+fn the_tunnel_shares_exactly_one_network_with_each_published_service() {
+    let profile = every();
+    let plan = Plan::new(&profile, profile.catalog()).unwrap();
+    let networks_of = |container: &str| -> BTreeSet<&str> {
+        let on = |network: &&boxwright::plan::NetworkPlan| {
+            network.members.iter().any(|member| member.container == container)
+        };
+        plan.networks.iter().filter(on).map(|network| network.name.as_str()).collect()
+    };
+    let tunnel = networks_of("cloudflared");
+    for rule in &plan.ingress {
+        let service = plan.service(&rule.service).unwrap();
+        let holder = service.namespace.clone().unwrap_or_else(|| service.name.clone());
+        let there = networks_of(&holder);
+        let shared: Vec<&str> = tunnel.intersection(&there).copied().collect();
+        assert_eq!(shared.len(), 1, "{}: {shared:?}", rule.service);
+        // And the name in the rule is one that the holder has there.
+        let host = rule.url.split("//").nth(1).unwrap().split(':').next().unwrap();
+        let network = plan.networks.iter().find(|network| network.name == shared[0]).unwrap();
+        let member = network.members.iter().find(|member| member.container == holder).unwrap();
+        assert!(member.names.iter().any(|name| name == host), "{host} is not in {:?}", member.names);
+    }
+    let holders: Vec<&str> = plan.ingress.iter().map(|rule| rule.service.as_str()).collect();
+    assert_eq!(
+        holders,
+        ["jellyfin", "nextcloud", "plex", "qbittorrent", "sonarr", "uptime-kuma", "uptime-kuma"]
+    );
+}
+
+#[test]
+fn databases_and_ways_out_are_apart() {
+    let profile = every();
+    let plan = Plan::new(&profile, profile.catalog()).unwrap();
+    let table: BTreeMap<&str, (bool, bool, Vec<&str>)> = plan
+        .networks
+        .iter()
+        .map(|network| {
+            let members = network.members.iter().map(|member| member.container.as_str()).collect();
+            (network.name.as_str(), (network.internal, network.egress, members))
+        })
+        .collect();
+    let database = ["nextcloud", "nextcloud-cache", "nextcloud-cron", "nextcloud-db"];
+    assert_eq!(table["bw-nextcloud_db"], (true, false, database.to_vec()));
+    assert_eq!(table["bw-nextcloud"], (true, false, vec!["cloudflared", "nextcloud"]));
+    assert_eq!(table["bw-gluetun"], (true, false, vec!["cloudflared", "gluetun"]));
+    assert_eq!(table["bw-gluetun_out"], (false, true, vec!["gluetun"]));
+    assert!(!table.contains_key("bw-sonarr") && !table.contains_key("bw-sonarr_out"));
+    assert_eq!(table["bw-jellyfin_out"], (false, true, vec!["jellyfin"]));
+    assert_eq!(table["bw-gluetun_uptime-kuma"], (true, false, vec!["gluetun", "uptime-kuma"]));
+    for network in &plan.networks {
+        assert!(network.bridge.len() <= 15 && network.bridge.starts_with("bw-"), "{}", network.bridge);
+        assert!(profile.profile().network.containers.contains(&network.subnet));
+        assert!(!plan.docker_pool.contains(&network.subnet), "{} is Docker's", network.subnet);
+    }
+    let bridges: BTreeSet<&str> = plan.networks.iter().map(|network| network.bridge.as_str()).collect();
+    assert_eq!(bridges.len(), plan.networks.len());
+}
+
+#[test]
+fn access_stands_in_each_rule_and_nothing_else_is_served() {
+    let profile = every();
+    let plan = Plan::new(&profile, profile.catalog()).unwrap();
+    let tree = rendered(&profile, &plan);
+    let config = file(&tree, "etc/boxwright/services/cloudflared/config.yml");
+    let rules: Vec<&str> = config.split("\n  - ").skip(1).collect();
+    assert_eq!(rules.len(), plan.ingress.len() + 1);
+    assert!(rules.last().unwrap().starts_with("service: http_status:404"));
+    for (text, rule) in rules.iter().zip(&plan.ingress) {
+        assert!(text.starts_with(&format!("hostname: \"{}\"", rule.hostname)), "{text}");
+        assert_eq!(text.contains("required: true"), rule.access.is_some(), "{text}");
+        assert!(rule.access.iter().flat_map(|access| &access.aud).all(|aud| text.contains(aud)), "{text}");
+    }
+    let open: Vec<&str> =
+        plan.ingress.iter().filter(|rule| rule.access.is_none()).map(|rule| rule.hostname.as_str()).collect();
+    assert_eq!(open, ["cloud.example.com", "status.example.com"]);
+}
+
+#[test]
+fn units_wait_for_what_they_need() {
+    let profile = every();
+    let plan = Plan::new(&profile, profile.catalog()).unwrap();
+    let tree = rendered(&profile, &plan);
+    let unit = file(&tree, "usr/lib/systemd/system/boxwright-service-sonarr.service");
+    for line in [
+        "RequiresMountsFor=/srv/state /srv/media",
+        "PartOf=boxwright-service-gluetun.service",
+        "ConditionPathExists=/run/boxwright/images/sonarr",
+        "ConditionPathExists=/run/boxwright/secrets/sonarr/api-key",
+        "WantedBy=srv-media.mount",
+    ] {
+        assert!(unit.lines().any(|each| each == line), "no {line} in\n{unit}");
+    }
+    let links = "etc/systemd/system/srv-media.mount.wants/boxwright-service-sonarr.service";
+    assert!(tree.get(links).is_some());
+    let unit = file(&tree, "usr/lib/systemd/system/boxwright-service-gluetun.service");
+    assert!(!unit.contains("wireguard-preshared-key"), "an optional secret is waited for\n{unit}");
+}
+
+#[test]
+fn programs_for_the_box_pass_their_checkers() {
+    let profile = every();
+    let plan = Plan::new(&profile, profile.catalog()).unwrap();
+    let folder = written(&rendered(&profile, &plan));
+    let mut seen = BTreeSet::new();
+    let mut stack = vec![folder.path().to_owned()];
+    while let Some(path) = stack.pop() {
+        if path.is_dir() {
+            stack.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let checker = match text.lines().next() {
+            Some("#!/bin/sh") => Tool::new("shellcheck").arg("-x"),
+            Some("#!/usr/bin/python3") => {
+                Tool::new("python3").args(["-c", "import ast, sys; ast.parse(open(sys.argv[1]).read())"])
+            }
+            _ => continue,
+        };
+        let kind = text.lines().next().unwrap().to_owned();
+        match checker.arg(&path).env("PATH", "/usr/bin:/bin").run() {
+            Err(error) if error.to_string().starts_with("starting") => {
+                eprintln!("SKIPPED {}: {error}", path.display())
+            }
+            result => result.unwrap_or_else(|error| panic!("{error:#}")),
+        }
+        seen.insert(kind);
+    }
+    assert_eq!(seen.len(), 2);
+}
