@@ -4,7 +4,6 @@ use super::Session;
 use super::args::Secrets;
 
 pub(super) fn run(session: &Session, arguments: &Secrets) -> anyhow::Result<()> {
-    let _context = session.context(&arguments.profile)?;
-    let _checked = session.checked(&arguments.profile)?;
-    super::unfinished("secrets")
+    let checked = session.checked(&arguments.profile)?;
+    session.out.write(&crate::secrets::template(&checked, checked.catalog())?)
 }

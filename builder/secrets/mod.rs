@@ -1,1 +1,136 @@
-//! Secrets: `secrets.toml` → typed values → the bundle in the secrets partition; and the scan of outputs for them.
+//! Secrets: what a box needs, `secrets.toml`, the bundle in the secrets partition, and the search for leaks.
+//!
+//! In go the plan of a box and the owner's `secrets.toml`; out come findings, typed values, the bytes of the bundle, and
+//! the places in outputs at which a value is found. No value ever reaches a message, a debug print, a log or an argument:
+//! only [`Secrets::bundle`] lets them out, and only into the secrets partition.
+
+pub mod bundle;
+mod file;
+mod host;
+mod needs;
+mod pattern;
+mod redact;
+mod scan;
+mod shape;
+mod template;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use zeroize::Zeroizing;
+
+use crate::catalog::Catalog;
+use crate::check::CheckedProfile;
+use crate::diag::{Finding, Findings};
+use crate::plan::Plan;
+use crate::tree::Tree;
+
+pub use needs::{Id, Line, Made, Need, Needs, Placed};
+pub use scan::{Encoding, Leak, Scanner};
+pub use shape::Shape;
+pub use value::Value;
+
+/// The owner's secrets of one box, each in the form in which the box places it.
+#[derive(Debug)]
+pub struct Secrets {
+    box_name: String,
+    values: BTreeMap<Id, Value>,
+    /// Which of them are names rather than secrets: nobody looks for them in outputs.
+    public: Vec<Id>,
+    findings: Findings,
+}
+
+/// Reads the `secrets.toml` at `path` for the box of `profile`.
+///
+/// # Errors
+/// Everything that is wrong with it, at once. The texts in these findings have every value blotted out.
+pub fn load(path: &Path, profile: &CheckedProfile, catalog: &Catalog) -> Result<Secrets, Findings> {
+    let needs = Needs::of(profile, catalog).map_err(|error| {
+        let mut findings = Findings::new();
+        findings.push(Finding::error("secrets-plan", format!("{error:#}")));
+        findings
+    })?;
+    Secrets::load(path, &needs)
+}
+
+/// A `secrets.toml` to fill in: every secret that the box of `profile` needs, what it is and where one gets it.
+///
+/// # Errors
+/// If the services cannot be planned.
+pub fn template(profile: &CheckedProfile, catalog: &Catalog) -> Result<String> {
+    Ok(template::write(&Needs::of(profile, catalog)?))
+}
+
+impl Needs {
+    /// What the box of `profile` needs.
+    ///
+    /// # Errors
+    /// If the services cannot be planned.
+    pub fn of(profile: &CheckedProfile, catalog: &Catalog) -> Result<Self> {
+        let plan = Plan::new(profile, catalog)?;
+        Ok(Self::new(profile.profile(), &plan))
+    }
+
+    /// A `secrets.toml` to fill in.
+    pub fn template(&self) -> String {
+        template::write(self)
+    }
+}
+
+impl Secrets {
+    /// Reads the `secrets.toml` at `path`, and the files that it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn load(path: &Path, needs: &Needs) -> Result<Self, Findings> {
+        let (values, findings) = file::load(path, needs);
+        if findings.has_errors() {
+            return Err(findings);
+        }
+        let public = needs.owner.values().filter(|need| need.public).map(|need| need.id.clone()).collect();
+        Ok(Self { box_name: needs.box_name.clone(), values, public, findings })
+    }
+
+    /// What the owner should hear of: secrets that are missing or weak, a file that others can read.
+    pub fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// Which secrets there are.
+    pub fn ids(&self) -> impl Iterator<Item = &Id> {
+        self.values.keys()
+    }
+
+    /// The bytes for the beginning of the secrets partition; see [`bundle`] for the format.
+    ///
+    /// # Errors
+    /// If they do not fit into the partition.
+    pub fn bundle(&self) -> Result<Zeroizing<Vec<u8>>> {
+        bundle::write(&self.box_name, &self.values)
+    }
+
+    /// What looks for these secrets.
+    pub fn scanner(&self) -> Scanner {
+        let public = &self.public;
+        Scanner::new(self.values.iter().filter(|(id, _)| !public.contains(id)))
+    }
+
+    /// Looks for every value in `paths`: files, or folders with everything in them.
+    ///
+    /// A compressed file hides what is in it: hand in the folder or [`Tree`] that it was made from as well.
+    ///
+    /// # Errors
+    /// If something cannot be read.
+    pub fn scan(&self, paths: &[PathBuf]) -> Result<Vec<Leak>> {
+        self.scanner().paths(paths)
+    }
+
+    /// Looks for every value in the files, links and names of `tree`, which messages call `name`.
+    pub fn scan_tree(&self, name: &Path, tree: &Tree) -> Vec<Leak> {
+        self.scanner().tree(name, tree)
+    }
+}

@@ -1,0 +1,270 @@
+//! What the value of a secret must look like, and the one form in which the box gets it.
+//!
+//! In: the text that the owner wrote. Out: the value as it is placed, or what is wrong with it. Messages here describe
+//! values and never repeat a part of one; the only exception is a tunnel's UUID, which is public.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::catalog::SecretFormat;
+use crate::profile::TunnelId;
+
+use super::value::Value;
+
+/// A credential of systemd may have 1 MiB (systemd.exec(5)); nothing here comes near.
+pub(super) const LARGEST: usize = 64 << 10;
+
+/// The fewest bytes of a tunnel's secret (cloudflared refuses less).
+const TUNNEL_SECRET: usize = 32;
+
+/// What a secret looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shape {
+    /// One line of text.
+    Text,
+    /// 32 hexadecimal digits.
+    HexKey,
+    /// The credential of a locally managed tunnel: of this one, if that is known.
+    Tunnel(Option<TunnelId>),
+    /// 32 bytes in base64.
+    WireguardKey,
+    /// A web address.
+    Url,
+}
+
+/// Why a value is not one of a [`Shape`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// What is the matter, in the middle of a sentence: "is not …".
+    pub message: String,
+    /// What to write instead.
+    pub help: &'static str,
+}
+
+impl Shape {
+    /// The shape of a service's secret with this format.
+    pub fn new(format: SecretFormat, tunnel: Option<TunnelId>) -> Self {
+        match format {
+            SecretFormat::Text => Self::Text,
+            SecretFormat::HexKey => Self::HexKey,
+            SecretFormat::TunnelCredential => Self::Tunnel(tunnel),
+            SecretFormat::WireguardKey => Self::WireguardKey,
+        }
+    }
+
+    /// The value as the box places it.
+    ///
+    /// # Errors
+    /// If `text` is not of this shape.
+    pub fn read(&self, text: &str) -> Result<Value, Wrong> {
+        let text = text.trim();
+        if text.len() > LARGEST {
+            return wrong("is too long to be a secret", "at most 64 KiB are possible");
+        }
+        if let Self::Tunnel(id) = self {
+            return tunnel(text, id.as_ref());
+        }
+        if text.contains(char::is_control) {
+            return wrong("has more than one line, or control characters", "write it on one line");
+        }
+        let bytes = || Zeroizing::new(STANDARD.decode(text).unwrap_or_default());
+        match self {
+            Self::HexKey if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                wrong("is not an API key", "an API key is 32 hexadecimal digits")
+            }
+            Self::WireguardKey if bytes().len() != 32 => {
+                let help = "it is what `wg genkey` prints: 44 characters that end in `=`";
+                wrong("is not a WireGuard key", help)
+            }
+            Self::Url if !["https://", "http://"].iter().any(|scheme| is_url(text, scheme)) => {
+                wrong("is not a web address", "write the whole address, such as \"https://hc-ping.com/UUID\"")
+            }
+            Self::Text if tunnel(text, None).is_ok() => {
+                let help = "it is the credential of a tunnel: is it under the right name?";
+                wrong("is the credential of a tunnel", help)
+            }
+            _ => Ok(Value::new(text)),
+        }
+    }
+}
+
+fn wrong<T>(message: impl Into<String>, help: &'static str) -> Result<T, Wrong> {
+    Err(Wrong { message: message.into(), help })
+}
+
+fn is_url(text: &str, scheme: &str) -> bool {
+    let rest = text.strip_prefix(scheme).unwrap_or_default();
+    !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace)
+}
+
+/// The file that `cloudflared tunnel create` writes.
+#[derive(Deserialize, Serialize)]
+struct Credentials {
+    #[serde(rename = "AccountTag")]
+    account: String,
+    #[serde(rename = "TunnelSecret")]
+    secret: String,
+    #[serde(rename = "TunnelID")]
+    id: String,
+    #[serde(rename = "Endpoint", default, skip_serializing_if = "String::is_empty")]
+    endpoint: String,
+}
+
+/// What is in a token, in base64: the same with other names.
+#[derive(Deserialize)]
+struct Token {
+    #[serde(rename = "a")]
+    account: String,
+    #[serde(rename = "s")]
+    secret: String,
+    #[serde(rename = "t")]
+    id: String,
+    #[serde(rename = "e", default)]
+    endpoint: String,
+}
+
+impl Drop for Credentials {
+    fn drop(&mut self) {
+        self.secret.zeroize();
+    }
+}
+
+/// The credentials file from either form (cloudflared's `TunnelToken` and `Credentials`, connection/connection.go).
+fn tunnel(text: &str, expected: Option<&TunnelId>) -> Result<Value, Wrong> {
+    let credentials = understand(text)?;
+    let broken = "it has to be copied whole; `cloudflared tunnel token NAME` prints it again";
+    let account =
+        credentials.account.len() == 32 && credentials.account.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let secret = Zeroizing::new(STANDARD.decode(&credentials.secret).unwrap_or_default());
+    let Ok(id) = credentials.id.parse::<TunnelId>() else {
+        return wrong("has no valid id of a tunnel", broken);
+    };
+    if !account || secret.len() < TUNNEL_SECRET {
+        return wrong("is damaged: its account or secret is not whole", broken);
+    }
+    if let Some(expected) = expected.filter(|expected| **expected != id) {
+        let message = format!("is the credential of the tunnel {id}, while the profile names {expected}");
+        return wrong(message, "take the credential of that tunnel, or change the profile");
+    }
+    let text = serde_json::to_string(&credentials);
+    text.map(Value::new).or_else(|_| wrong("cannot be written as a credentials file", broken))
+}
+
+fn understand(text: &str) -> Result<Credentials, Wrong> {
+    let help = "it is the JSON file that `cloudflared tunnel create` writes, or the token that \
+                `cloudflared tunnel token NAME` prints";
+    if text.contains("-----BEGIN") {
+        let help = "cert.pem administers the whole account and stays at home; the box needs the tunnel's own \
+                    UUID.json";
+        return wrong("is a certificate, not the credential of a tunnel", help);
+    }
+    if text.starts_with('{') {
+        let credentials = serde_json::from_str::<Credentials>(text);
+        return credentials.or_else(|_| wrong("is JSON, but not the credentials file of a tunnel", help));
+    }
+    // Cloudflare's pages show the token at the end of a command.
+    let word = text.rsplit([' ', '=']).find(|word| !word.is_empty()).unwrap_or_default();
+    // Padding was split off with a variable's name: `TUNNEL_TOKEN=eyJ…==`.
+    let padded = Zeroizing::new(format!("{word}{}", &"==="[..(4 - word.len() % 4) % 4]));
+    let json = Zeroizing::new(STANDARD.decode(padded.as_bytes()).unwrap_or_default());
+    match serde_json::from_slice::<Token>(&json) {
+        Ok(token) => Ok(Credentials {
+            account: token.account,
+            secret: token.secret,
+            id: token.id,
+            endpoint: token.endpoint,
+        }),
+        Err(_) => wrong("is not the credential of a tunnel", help),
+    }
+}
+
+/// Whether `text` is what a template or a guide leaves to be replaced.
+pub(super) fn is_placeholder(text: &str) -> bool {
+    let text = text.trim();
+    let bracketed =
+        (text.starts_with('<') && text.ends_with('>')) || text.chars().all(|c| ".…x*-".contains(c));
+    let word = text.to_ascii_lowercase();
+    bracketed
+        || ["changeme", "change-me", "todo", "secret", "password", "token", "none"].contains(&word.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "6ff42ae2-765d-4adf-8112-31c55c1551ef";
+    const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
+
+    fn credentials(secret: &[u8]) -> String {
+        let secret = STANDARD.encode(secret);
+        format!(r#"{{"AccountTag":"{ACCOUNT}","TunnelSecret":"{secret}","TunnelID":"{ID}"}}"#)
+    }
+
+    fn token(secret: &[u8]) -> String {
+        let secret = STANDARD.encode(secret);
+        STANDARD.encode(format!(r#"{{"a":"{ACCOUNT}","t":"{ID}","s":"{secret}"}}"#))
+    }
+
+    #[test]
+    fn a_token_and_a_credentials_file_give_the_same_value() {
+        let shape = Shape::Tunnel(Some(ID.parse().unwrap()));
+        let value = shape.read(&credentials(&[7; 32])).unwrap();
+        assert_eq!(value.reveal(), credentials(&[7; 32]));
+        let token = token(&[7; 32]);
+        for text in [
+            token.clone(),
+            format!("{token}\n"),
+            format!("cloudflared service install {token}"),
+            format!("TUNNEL_TOKEN={token}"),
+            token.trim_end_matches('=').to_owned(),
+        ] {
+            assert_eq!(shape.read(&text), Ok(value.clone()));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_value() {
+        let other = Shape::Tunnel(Some("00000000-0000-4000-8000-000000000000".parse().unwrap()));
+        let any = Shape::Tunnel(None);
+        let key = STANDARD.encode([9; 32]);
+        let table = [
+            (&other, credentials(&[7; 32]), "is the credential of the tunnel 6ff42ae2"),
+            (&any, credentials(&[7; 31]), "is damaged"),
+            (&any, "{\"AccountTag\":\"canary-canary\"}".to_owned(), "is JSON, but not"),
+            (&any, "canary-canary".to_owned(), "is not the credential"),
+            (&any, "-----BEGIN ARGO TUNNEL TOKEN-----\ncanary\n".to_owned(), "is a certificate"),
+            (&Shape::Text, token(&[7; 32]), "is the credential of a tunnel"),
+            (&Shape::Text, "canary\ncanary".to_owned(), "has more than one line"),
+            (&Shape::WireguardKey, key[..42].to_owned(), "is not a WireGuard key"),
+            (&Shape::HexKey, "canary".to_owned(), "is not an API key"),
+            (&Shape::Url, "canary.example".to_owned(), "is not a web address"),
+            (&Shape::Url, "https:// canary".to_owned(), "is not a web address"),
+        ];
+        for (shape, text, expected) in table {
+            let wrong = shape.read(&text).unwrap_err();
+            assert!(wrong.message.starts_with(expected), "{shape:?}: {}", wrong.message);
+            let said = format!("{wrong:?}");
+            assert!(!said.contains("canary") && !said.contains(&text), "{said}");
+        }
+        for (shape, text) in [
+            (Shape::WireguardKey, key.as_str()),
+            (Shape::HexKey, ACCOUNT),
+            (Shape::Url, "https://hc-ping.com/1"),
+            (Shape::Text, "o.x"),
+        ] {
+            assert_eq!(shape.read(text).unwrap().reveal(), text);
+        }
+    }
+
+    #[test]
+    fn what_was_left_to_be_replaced_is_no_secret() {
+        for text in ["...", "<your token>", "changeme", " TODO ", "xxxx"] {
+            assert!(is_placeholder(text), "{text}");
+        }
+        for text in ["x1", "o.abcdef", "passwords"] {
+            assert!(!is_placeholder(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! `secrets.toml` and the scan, as a whole: an example box with a service of each kind.
+
+use std::fs;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::*;
+use crate::check::CheckedService;
+use crate::profile::Profile;
+
+const PROFILE: &str = r#"
+schema = 1
+[box]
+name = "servarr"
+domain = "example.com"
+[ssh]
+at = "ssh"
+tunnel = "11111111-765d-4adf-8112-31c55c1551ef"
+[cloudflare]
+tunnel = "6ff42ae2-765d-4adf-8112-31c55c1551ef"
+[disks]
+media = { cifs = "//nas/media" }
+[backup]
+to = [{ s3 = "my.bucket", endpoint = "a.example" }, { s3 = "my.bucket", endpoint = "b.example" }]
+[alerts]
+to = ["pushbullet"]
+heartbeat = true
+[vpn]
+provider = "mullvad"
+"#;
+
+const EDGE: &str = r#"
+schema = 1
+title = "cloudflared"
+about = "The way in"
+role = "ingress"
+egress = ["direct"]
+[containers.edge]
+image = "docker.io/cloudflare/cloudflared:2026.8.2"
+user = "65532:65532"
+egress = true
+health = { none = true }
+[secrets.tunnel]
+about = "the tunnel's credential"
+format = "tunnel-credential"
+"#;
+
+const CLOUD: &str = r#"
+schema = 1
+title = "Cloud"
+about = "Files"
+[containers.cloud]
+image = "docker.io/library/cloud:1.0"
+user = "33:33"
+health = { none = true }
+[containers.database]
+image = "docker.io/library/postgres:18"
+user = "999:999"
+networks = "private"
+health = { none = true }
+[secrets.database-password]
+from = "box"
+about = "the database's password"
+[secrets.mail]
+from = { service = "edge/tunnel" }
+about = "borrowed"
+containers = ["cloud"]
+[secrets.licence]
+about = "the licence"
+optional = true
+[secrets.wireguard]
+about = "only with OpenVPN"
+when = { vpn-type = "openvpn" }
+"#;
+
+fn needs() -> Needs {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("edge", EDGE), ("cloud", CLOUD)] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+        fs::write(folder.path().join(name).join("service.toml"), text).unwrap();
+    }
+    let mut findings = Findings::new();
+    let catalog = Catalog::load(folder.path(), &mut findings).unwrap();
+    assert!(findings.list.is_empty(), "{}", findings.render(false));
+    let profile: Profile = toml::from_str(PROFILE).unwrap();
+    let chosen =
+        ["cloud", "edge"].map(|name| CheckedService { name: name.into(), usage: Default::default() });
+    let plan = Plan::of(&profile, &chosen, &catalog).unwrap();
+    Needs::new(&profile, &plan)
+}
+
+fn tunnel(id: &str) -> String {
+    let secret = STANDARD.encode((50..82).collect::<Vec<u8>>());
+    format!(
+        r#"{{"AccountTag":"0123456789abcdef0123456789abcdef","TunnelSecret":"{secret}","TunnelID":"{id}"}}"#
+    )
+}
+
+/// A complete secrets.toml.
+fn filled() -> String {
+    let ssh = tunnel("11111111-765d-4adf-8112-31c55c1551ef");
+    let edge = tunnel("6ff42ae2-765d-4adf-8112-31c55c1551ef");
+    format!(
+        "[box]\nheartbeat = 'https://hc-ping.com/one-canary'\npushbullet = 'o.two-canary'\n\
+         backup-password = 'three-canary'\n'backup-my.bucket-key-id' = 'four-canary'\n\
+         'backup-my.bucket-secret-key' = 'five-canary'\n'backup-my.bucket-2-key-id' = 'six-canary'\n\
+         'backup-my.bucket-2-secret-key' = 'seven-canary'\ndisk-media-user = 'administrator'\n\
+         disk-media-password = 'eight-canary'\nssh-tunnel = '''\n{ssh}\n'''\n\
+         [edge]\ntunnel = '{edge}'\n"
+    )
+}
+
+fn load(text: &str, mode: u32) -> Result<Secrets, Findings> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secrets.toml");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    Secrets::load(&path, &needs())
+}
+
+fn codes(findings: &Findings) -> Vec<&str> {
+    findings.list.iter().map(|finding| finding.code.as_ref()).collect()
+}
+
+#[test]
+fn a_box_needs_what_its_profile_and_its_services_say() {
+    let needs = needs();
+    let owner: Vec<String> = needs.owner.keys().map(Id::to_string).collect();
+    let expected = [
+        "box/backup-my.bucket-2-key-id",
+        "box/backup-my.bucket-2-secret-key",
+        "box/backup-my.bucket-key-id",
+        "box/backup-my.bucket-secret-key",
+        "box/backup-password",
+        "box/disk-media-domain",
+        "box/disk-media-password",
+        "box/disk-media-user",
+        "box/heartbeat",
+        "box/pushbullet",
+        "box/ssh-tunnel",
+        "cloud/licence",
+        "edge/tunnel",
+    ];
+    assert_eq!(owner, expected);
+    let map = serde_json::to_value(&needs).unwrap();
+    let files: Vec<String> = map["files"].as_array().unwrap().iter().map(ToString::to_string).collect();
+    for expected in [
+        r#"{"path":"cloud/database-password","uid":33,"gid":33,"lines":[{"secret":"cloud/database-password"}]}"#,
+        r#"{"path":"cloud/database-password.999","uid":999,"gid":999,"lines":[{"secret":"cloud/database-password"}]}"#,
+        r#"{"path":"cloud/mail","uid":33,"gid":33,"lines":[{"secret":"edge/tunnel"}]}"#,
+        r#"{"path":"box/disk-media","uid":0,"gid":0,"lines":[{"prefix":"username=","secret":"box/disk-media-user"},{"prefix":"password=","secret":"box/disk-media-password"},{"prefix":"domain=","secret":"box/disk-media-domain","optional":true}]}"#,
+        r#"{"path":"cloud/licence","uid":33,"gid":33,"optional":true,"lines":[{"secret":"cloud/licence"}]}"#,
+        r#"{"path":"edge/tunnel","uid":65532,"gid":65532,"lines":[{"secret":"edge/tunnel"}]}"#,
+    ] {
+        assert!(files.iter().any(|file| file == expected), "{expected} is not in {files:#?}");
+    }
+    assert_eq!(map["secrets"]["edge/tunnel"]["users"], serde_json::json!({"cloud": true, "edge": true}));
+    assert_eq!(map["secrets"]["cloud/database-password"]["from"], "box");
+    assert_eq!(map["units"]["cloud"], "boxwright-service-cloud.service");
+}
+
+#[test]
+fn the_template_is_what_the_box_needs_and_nothing_else() {
+    let needs = needs();
+    let template = needs.template();
+    let table: toml::Table = template.parse().unwrap();
+    let keys: Vec<String> = table
+        .iter()
+        .flat_map(|(section, keys)| {
+            keys.as_table().unwrap().keys().map(move |key| format!("{section}/{key}"))
+        })
+        .collect();
+    let owner: Vec<String> = needs.owner.keys().map(Id::to_string).collect();
+    assert_eq!(keys, owner);
+    for text in ["# The licence (may stay empty).\n", "# Also for: cloud\n", "# Where: www.pushbullet.com"] {
+        assert!(template.contains(text), "{text} is not in\n{template}");
+    }
+    // As it is, it says what is missing, and nothing is wrong.
+    let secrets = load(&template, 0o600).unwrap();
+    assert_eq!(secrets.ids().count(), 0);
+    assert!(codes(secrets.findings()).iter().all(|code| *code == "secret-missing"));
+    assert_eq!(secrets.findings().list.len(), owner.len() - 2);
+}
+
+#[test]
+fn a_complete_file_gives_a_bundle_and_no_findings() {
+    let secrets = load(&filled(), 0o600).unwrap();
+    assert!(secrets.findings().list.is_empty(), "{}", secrets.findings().render(false));
+    let bundle = secrets.bundle().unwrap();
+    let bundle::Contents::Bundle { box_name, secrets } = bundle::examine(&bundle) else { panic!() };
+    assert_eq!((box_name.as_str(), secrets.len()), ("servarr", 11));
+}
+
+#[test]
+fn every_fault_is_found_at_once_and_shows_no_value() {
+    let text = filled()
+        .replace("o.two-canary", "canar")
+        .replace("disk-media-user", "disk-media-usr")
+        .replace("'three-canary'", "\"three-canary\\ncanary\"")
+        .replace("'eight-canary'", "8008")
+        .replace("[edge]", "[egde]")
+        .replace("11111111-765d", "22222222-765d");
+    let findings = load(&text, 0o644).unwrap_err();
+    let mut found = codes(&findings);
+    found.sort_unstable();
+    let expected = [
+        "secret-malformed",
+        "secret-malformed",
+        "secret-missing",
+        "secret-missing",
+        "secret-unknown",
+        "secret-unknown",
+        "secret-weak",
+        "secrets-mode",
+        "secrets-type",
+    ];
+    let drawn = findings.render(false);
+    assert_eq!(found, expected, "{drawn}");
+    for text in
+        ["write `disk-media-user`", "write `edge`", "names 11111111-765d", "chmod 600", "secrets.toml:9:1"]
+    {
+        assert!(drawn.contains(text), "{text} is not in\n{drawn}");
+    }
+    for value in ["canar", "8008", "TunnelSecret", "MjM0"] {
+        assert!(!drawn.contains(value), "{value} is in\n{drawn}");
+        assert!(!format!("{findings:?}").contains(value));
+    }
+}
+
+#[test]
+fn what_is_no_toml_shows_no_value_either() {
+    for text in
+        ["[box]\nssh-tunnel = canary-canary\n", "canary = 'canary\ncanary", "[edge]\ntunnel = '''\ncanary=\n"]
+    {
+        let findings = load(text, 0o600).unwrap_err();
+        assert!(codes(&findings).contains(&"secrets-syntax"), "{text}");
+        let drawn = format!("{}{findings:?}", findings.render(false));
+        assert!(!drawn.contains("canary"), "{drawn}");
+    }
+    let findings = Secrets::load(Path::new("/nonexistent/secrets.toml"), &needs()).unwrap_err();
+    assert_eq!(codes(&findings), ["secrets-unreadable"]);
+}
+
+#[test]
+fn a_value_can_stand_in_a_file_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secrets.toml");
+    fs::write(&path, "[edge]\ntunnel = { file = 'edge.json' }\n[box]\nssh-tunnel = { file = 'no.json' }\n")
+        .unwrap();
+    fs::write(folder.path().join("edge.json"), tunnel("6ff42ae2-765d-4adf-8112-31c55c1551ef")).unwrap();
+    for (name, mode) in [("secrets.toml", 0o600), ("edge.json", 0o640)] {
+        fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let findings = Secrets::load(&path, &needs()).unwrap_err();
+    let errors = findings.list.iter().filter(|finding| finding.code != "secret-missing");
+    let messages: Vec<&str> = errors.map(|finding| finding.message.as_str()).collect();
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert!(messages[0].contains("edge.json can be read by others: its mode is 0640"), "{messages:?}");
+    assert!(messages[1].contains("no.json for `box/ssh-tunnel`"), "{messages:?}");
+}
+
+#[test]
+fn nothing_shows_values_in_debug() {
+    let secrets = load(&filled(), 0o600).unwrap();
+    let shown = format!("{secrets:?} {:?}", secrets.scanner());
+    assert!(!shown.contains("canary") && !shown.contains("TunnelSecret"), "{shown}");
+}
+
+#[test]
+fn canaries_are_found_in_every_form_and_across_pieces() {
+    let secrets = load(&filled(), 0o600).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let value = "https://hc-ping.com/one-canary";
+    let piece = 4 << 20;
+    let encoded = |before: &str| STANDARD.encode(format!("{before}{value}{before}"));
+    let table: Vec<(&str, u64, String, Encoding)> = vec![
+        ("at the start", 0, value.to_owned(), Encoding::Plain),
+        ("over the end of a piece", piece - 5, value.to_owned(), Encoding::Plain),
+        ("over the end of a later piece", 3 * piece - 27, value.to_owned(), Encoding::Plain),
+        ("base64", 77, encoded(""), Encoding::Base64),
+        ("base64 shifted by one", piece - 9, encoded("x"), Encoding::Base64),
+        ("base64 shifted by two", 1, encoded("xy"), Encoding::Base64),
+        ("hex", 4095, hex::encode(value), Encoding::Hex),
+        ("upper-case hex", 5, hex::encode_upper(value), Encoding::Hex),
+    ];
+    for (name, offset, bytes, _) in &table {
+        // Sparse before and after the value.
+        let mut sparse = fs::File::create(file(name)).unwrap();
+        sparse.seek(SeekFrom::Start(*offset)).unwrap();
+        sparse.write_all(bytes.as_bytes()).unwrap();
+        sparse.set_len(4 * piece).unwrap();
+    }
+    fs::create_dir(file("clean")).unwrap();
+    fs::write(
+        file("clean").join("file"),
+        "administrator 0123456789abcdef0123456789abcdef -canary box/ssh-tunnel",
+    )
+    .unwrap();
+    fs::write(file("o.two-canary"), "").unwrap();
+    std::os::unix::fs::symlink("/x/three-canary", file("link")).unwrap();
+    let leaks = secrets.scan(&[folder.path().to_owned()]).unwrap();
+    for (name, offset, _, encoding) in &table {
+        let of = leaks.iter().filter(|leak| leak.file == file(name));
+        let found: Vec<_> = of.map(|leak| (leak.secret.to_string(), leak.encoding)).collect();
+        assert_eq!(found, [("box/heartbeat".to_owned(), *encoding)], "{name}");
+        let leak = leaks.iter().find(|leak| leak.file == file(name)).unwrap();
+        assert!(leak.offset.unwrap() >= *offset && leak.offset.unwrap() < offset + 4, "{leak}");
+    }
+    let names: Vec<String> =
+        leaks.iter().filter(|leak| leak.offset.is_none()).map(|leak| leak.secret.to_string()).collect();
+    assert_eq!(names, ["box/backup-password", "box/pushbullet"]);
+    assert_eq!(leaks.len(), table.len() + 2);
+    assert!(leaks.iter().all(|leak| !leak.to_string().replace("o.two-canary", "").contains("canary")));
+}
+
+#[test]
+fn a_tree_in_memory_is_looked_through() {
+    let secrets = load(&filled(), 0o600).unwrap();
+    let mut tree = Tree::new();
+    tree.insert_file("etc/motd", 0o644, "x eight-canary y").unwrap();
+    tree.insert_symlink("etc/four-canary", "target").unwrap();
+    tree.insert_file("etc/fine", 0o644, "administrator").unwrap();
+    let leaks = secrets.scan_tree(Path::new("the profile layer"), &tree);
+    let shown: Vec<String> = leaks.iter().map(Leak::to_string).collect();
+    assert_eq!(
+        shown,
+        [
+            "the value of the secret `box/backup-my.bucket-key-id` is in the profile layer/etc/four-canary, in a name",
+            "the value of the secret `box/disk-media-password` is in the profile layer/etc/motd at byte 2",
+        ]
+    );
+}
