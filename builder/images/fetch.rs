@@ -133,8 +133,8 @@ impl Fetching<'_> {
         self.skopeo.copy(&reference, text, scratch.path()).map_err(|trouble| match trouble {
             Trouble::Refused(error) => error,
             Trouble::Unreachable(reason) => anyhow!(
-                "its registry cannot be reached ({reason}); try again with a network or `--registry-mirror`, or write \
-                 `embed = \"none\"` under `[images]` and let the box pull it"
+                "its registry does not deliver it ({reason}); try again, with a network or another `--registry-mirror`, or \
+                 write `embed = \"none\"` under `[images]` and let the box pull it"
             ),
         })?;
         let manifest_path = scratch.path().join("manifest.json");

@@ -1,17 +1,18 @@
 //! Which images a box has, and which of them are embedded.
 //!
-//! In: the plan of its services, the catalog, the profile, and the lock. Out: references to resolve, images to fetch, and
+//! In: the checked profile, the plan of its services, and the lock. Out: references to resolve, images to fetch, and
 //! the list that the templates see as `images`. Nothing is fetched here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::catalog::{Catalog, Role};
+use crate::catalog::Role;
+use crate::check::CheckedProfile;
 use crate::digest::{Hasher, Sha256};
 use crate::lock::Image;
 use crate::plan::Plan;
-use crate::profile::{Embed, Profile};
+use crate::profile::Embed;
 
 /// An image as the box's loader gets to know it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,48 +29,49 @@ pub struct BoxImage {
     pub core: bool,
     /// Whether the images layer has it.
     pub embedded: bool,
-    /// Whether the host runs a program out of it: the tunnel's, for SSH.
-    pub ingress: bool,
+    /// Programs in it, by absolute path, that the box itself runs.
+    pub programs: Vec<String>,
 }
 
-/// What it takes to know a box's images.
-#[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
-    /// The planned services.
-    pub plan: &'a Plan,
-    /// The catalog that they come from.
-    pub catalog: &'a Catalog,
-    /// The profile.
-    pub profile: &'a Profile,
+impl BoxImage {
+    fn programs(&mut self, programs: &[String]) {
+        self.programs.extend_from_slice(programs);
+        self.programs.sort();
+        self.programs.dedup();
+    }
 }
 
 /// The references of all images of the box.
-pub fn references(wanted: Wanted<'_>) -> BTreeSet<String> {
-    list(wanted, &[]).into_iter().map(|image| image.reference).collect()
+pub fn references(profile: &CheckedProfile, plan: &Plan) -> BTreeSet<String> {
+    list(profile, plan, &[]).into_iter().map(|image| image.reference).collect()
 }
 
 /// The images of the box, those that it wants first in front, each with what `locked` says of it.
-pub fn list(wanted: Wanted<'_>, locked: &[Image]) -> Vec<BoxImage> {
+pub fn list(profile: &CheckedProfile, plan: &Plan, locked: &[Image]) -> Vec<BoxImage> {
+    let catalog = profile.catalog();
+    let profile = profile.profile();
     let mut images: BTreeMap<String, BoxImage> = BTreeMap::new();
-    for service in &wanted.plan.services {
-        let core = wanted.catalog.get(&service.name).is_some_and(|service| service.core);
+    for service in &plan.services {
+        let core = catalog.get(&service.name).is_some_and(|service| service.core);
         for container in &service.containers {
             let image = entry(&mut images, &container.image);
             image.core |= core;
-            image.ingress |= service.role == Some(Role::Ingress) && container.main;
+            if container.main {
+                image.programs(&service.host_programs);
+            }
             if !image.services.contains(&service.name) {
                 image.services.push(service.name.clone());
             }
         }
     }
     // SSH's own tunnel is run by the host, with the program out of the image, whether or not a service is published.
-    if wanted.profile.ssh.tunnel.is_some()
-        && let Some(service) = wanted.catalog.with_role(Role::Ingress)
+    if profile.ssh.tunnel.is_some()
+        && let Some(service) = catalog.with_role(Role::Ingress)
         && let Some(container) = service.containers.get(&service.name)
     {
         let image = entry(&mut images, &container.image);
         image.core |= service.core;
-        image.ingress = true;
+        image.programs(&service.host_programs);
     }
     let locked: BTreeMap<&str, &Image> =
         locked.iter().map(|image| (image.reference.as_str(), image)).collect();
@@ -80,7 +82,7 @@ pub fn list(wanted: Wanted<'_>, locked: &[Image]) -> Vec<BoxImage> {
             image.config.clone_from(&locked.config);
         }
         image.embedded = image.digest.is_some()
-            && match wanted.profile.images.embed {
+            && match profile.images.embed {
                 Embed::All => true,
                 Embed::Core => image.core,
                 Embed::None => false,
@@ -121,6 +123,6 @@ fn entry<'a>(images: &'a mut BTreeMap<String, BoxImage>, reference: &str) -> &'a
         services: Vec::new(),
         core: false,
         embedded: false,
-        ingress: false,
+        programs: Vec::new(),
     })
 }

@@ -15,7 +15,7 @@ mod skopeo;
 
 pub use fetch::{Stored, fetch};
 pub use layer::write_layer;
-pub use list::{BoxImage, Wanted, embedded, layer_key, list, references};
+pub use list::{BoxImage, embedded, layer_key, list, references};
 pub use reference::{Mirror, Reference};
 pub use resolve::resolve;
 pub use skopeo::Skopeo;

@@ -11,6 +11,7 @@ use tera::Context;
 use super::render::{Planned, render};
 use super::source::{Overlay, list};
 use crate::check::CheckedProfile;
+use crate::images;
 use crate::lock::format::Image;
 use crate::plan::Plan;
 use crate::profile::SshLan;
@@ -64,7 +65,8 @@ impl Inputs<'_> {
         let mut context = Context::from_serialize(self.plan).context("serializing the plan")?;
         let profile = self.profile.profile();
         context.insert("profile", profile);
-        let lan = profile.ssh.lan == SshLan::Always || self.plan.ports.iter().any(|port| port.source == "lan");
+        let lan =
+            profile.ssh.lan == SshLan::Always || self.plan.ports.iter().any(|port| port.source == "lan");
         context.insert("lan", &lan);
         let digests: BTreeMap<&str, &str> = self
             .images
@@ -72,6 +74,7 @@ impl Inputs<'_> {
             .filter_map(|image| Some((image.reference.as_str(), image.digest.as_deref()?)))
             .collect();
         context.insert("digests", &digests);
+        context.insert("images", &images::list(self.profile, self.plan, self.images));
         context.insert("distribution", &self.distribution_values());
         let platform = [("name", &self.profile.platform().name), ("title", &self.profile.platform().title)];
         context.insert("platform", &BTreeMap::from(platform));
