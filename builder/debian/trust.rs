@@ -189,3 +189,89 @@ fn issuer(signature: &Signature) -> String {
         (None, None) => "an unnamed key".into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// 2024-07-01, when all test keys are valid, and a day two years later. The keys are made by
+    /// `tests/archive/signatures/make.sh`.
+    const THEN: i64 = 1_719_792_000;
+    const LATER: i64 = THEN + 2 * 365 * 86400;
+
+    fn file(name: &str) -> Vec<u8> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/archive/signatures");
+        std::fs::read(format!("{folder}/{name}")).unwrap()
+    }
+
+    fn keyring(key: &str) -> Keyring {
+        let pinned = String::from_utf8(file(&format!("{key}.fingerprint"))).unwrap();
+        Keyring::read(&[file(&format!("{key}.asc"))], &[pinned.trim().to_owned()]).unwrap()
+    }
+
+    #[test]
+    fn a_signed_text_comes_back_without_its_wrapping() {
+        let text = keyring("good").verify(&file("good.signed"), THEN).unwrap();
+        assert_eq!(text.trim_end(), "Origin: Test\n- dashed");
+        keyring("good").verify(&file("good.signed"), LATER).unwrap();
+        keyring("expired").verify(&file("expired.signed"), THEN).unwrap();
+        keyring("expired-subkey").verify(&file("expired-subkey.signed"), THEN).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_trusted_is_refused_with_a_reason() {
+        let cases = [
+            ("good", "foreign.signed", THEN, "not one of the distribution's"),
+            ("expired", "expired.signed", LATER, "the key has expired"),
+            ("expired-subkey", "expired-subkey.signed", LATER, "the key has expired"),
+            ("revoked", "revoked.signed", THEN, "revoked"),
+            ("weak", "weak.signed", THEN, "too weak"),
+            ("good", "good.asc", THEN, "not a signed message"),
+        ];
+        for (key, signed, now, expected) in cases {
+            let error = format!("{:#}", keyring(key).verify(&file(signed), now).unwrap_err());
+            assert!(error.contains(expected), "{signed}: {error} does not say `{expected}`");
+        }
+    }
+
+    #[test]
+    fn nothing_beside_the_signed_text_is_taken() {
+        let good = String::from_utf8(file("good.signed")).unwrap();
+        let cases = [
+            good.replace("Origin: Test", "Origin: Tent"),
+            good.replace("Hash: SHA", "Origin: Evil\nHash: SHA"),
+            format!("Origin: Evil\n\n{good}"),
+            format!("{good}\nOrigin: Evil\n"),
+            good.replace("-----BEGIN PGP SIGNATURE", "Origin: Evil\n-----BEGIN PGP SIGNATURE"),
+        ];
+        for text in cases {
+            if let Ok(text) = keyring("good").verify(text.as_bytes(), THEN) {
+                panic!("{text} was taken");
+            }
+        }
+    }
+
+    #[test]
+    fn only_pinned_keys_count() {
+        let error = Keyring::read(&[file("good.asc")], &["00".repeat(20)]).unwrap_err();
+        assert!(error.to_string().contains("0000"), "{error}");
+        let pinned = String::from_utf8(file("good.fingerprint")).unwrap();
+        let keyring =
+            Keyring::read(&[file("good.asc"), file("foreign.asc")], &[pinned.trim().to_owned()]).unwrap();
+        assert!(keyring.verify(&file("foreign.signed"), THEN).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_bytes_are_taken(place in 0usize..400, byte in any::<u8>(), tail in prop::collection::vec(any::<u8>(), 0..50)) {
+            let mut bytes = file("good.signed");
+            if let Some(target) = bytes.get_mut(place) {
+                *target = byte;
+            }
+            bytes.extend(tail);
+            let _ = keyring("good").verify(&bytes, THEN);
+        }
+    }
+}

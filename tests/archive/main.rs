@@ -1,0 +1,7 @@
+//! Resolving and fetching from a small signed archive that the tests make and serve themselves: what works, and every
+//! way in which an archive can be wrong.
+
+mod downloads;
+mod locks;
+mod publisher;
+mod server;

@@ -1,0 +1,197 @@
+//! Makes a package archive as a distribution publishes it: .deb files, indexes, Release files signed with rPGP; and the
+//! `firmware/` folder that describes it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use boxwright::digest::Sha256;
+use pgp::composed::{
+    ArmorOptions, CleartextSignedMessage, KeyType, SecretKeyParamsBuilder, SignedSecretKey,
+    SubkeyParamsBuilder,
+};
+use pgp::types::{KeyDetails as _, Password};
+
+/// The moment at which the tests run: 2026-11-21 00:00:00 UTC; the archive is made the day before.
+pub const NOW: i64 = 1_795_219_200;
+const DATE: &str = "Fri, 20 Nov 2026 00:00:00 UTC";
+const VALID_UNTIL: &str = "Fri, 27 Nov 2026 00:00:00 UTC";
+
+/// A key with a subkey that signs, as distributions have.
+pub struct Key(SignedSecretKey);
+
+impl Key {
+    pub fn make() -> Self {
+        let subkey =
+            SubkeyParamsBuilder::default().key_type(KeyType::Ed25519Legacy).can_sign(true).build().unwrap();
+        let parameters = SecretKeyParamsBuilder::default()
+            .key_type(KeyType::Ed25519Legacy)
+            .can_certify(true)
+            .primary_user_id("Test Archive <test@example.org>".into())
+            .subkey(subkey)
+            .build()
+            .unwrap();
+        Self(parameters.generate(rand::thread_rng()).unwrap())
+    }
+
+    pub fn armored(&self) -> String {
+        self.0.to_public_key().to_armored_string(ArmorOptions::default()).unwrap()
+    }
+
+    pub fn fingerprint(&self) -> String {
+        hex::encode_upper(self.0.primary_key.fingerprint().as_bytes())
+    }
+
+    pub fn sign(&self, text: &str) -> Vec<u8> {
+        let key = &self.0.secret_subkeys[0].key;
+        let message =
+            CleartextSignedMessage::sign(rand::thread_rng(), text, key, &Password::empty()).unwrap();
+        message.to_armored_bytes(ArmorOptions::default()).unwrap()
+    }
+}
+
+/// A package to publish.
+pub struct Deb {
+    pub name: &'static str,
+    pub version: &'static str,
+    /// Further lines of the control file.
+    pub fields: &'static str,
+    /// The size of its only file, which makes the package large enough to be cut.
+    pub weight: usize,
+}
+
+pub const fn deb(name: &'static str, version: &'static str, fields: &'static str) -> Deb {
+    Deb { name, version, fields, weight: 100 }
+}
+
+impl Deb {
+    pub fn path(&self) -> String {
+        format!("pool/main/{}_{}_amd64.deb", self.name, self.version.replace(':', "%3a"))
+    }
+
+    fn control(&self) -> String {
+        let separator = if self.fields.is_empty() { "" } else { "\n" };
+        format!(
+            "Package: {}\nVersion: {}\nArchitecture: amd64\nMaintainer: Test <test@example.org>\n\
+             Description: test\n more{separator}{}\n",
+            self.name, self.version, self.fields
+        )
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let control = tar("./control", self.control().as_bytes());
+        // Not compressible, so that the weight stays.
+        let content: Vec<u8> = (0..self.weight).map(|n| ((n * 7919) ^ (n >> 3)) as u8).collect();
+        let data = tar(&format!("./usr/share/{}", self.name), &content);
+        let mut bytes = b"!<arch>\n".to_vec();
+        for (name, content) in
+            [("debian-binary", &b"2.0\n"[..]), ("control.tar", &control), ("data.tar", &data)]
+        {
+            write!(bytes, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len())
+                .unwrap();
+            bytes.extend(content);
+            if content.len() % 2 == 1 {
+                bytes.push(b'\n');
+            }
+        }
+        bytes
+    }
+}
+
+fn tar(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, name, content).unwrap();
+    builder.into_inner().unwrap()
+}
+
+/// One suite to publish.
+pub struct Suite<'a> {
+    /// `stable`, in `dists/`.
+    pub name: &'a str,
+    pub codename: &'a str,
+    pub by_hash: bool,
+    pub debs: &'a [Deb],
+}
+
+/// All files of a suite below the archive's base address. `edit` may change the Release file before it is signed.
+pub fn publish(suite: &Suite<'_>, key: &Key, edit: impl Fn(String) -> String) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut packages = String::new();
+    for deb in suite.debs {
+        let bytes = deb.bytes();
+        write!(
+            packages,
+            "{}Filename: {}\nSize: {}\nSHA256: {}\n\n",
+            deb.control(),
+            deb.path(),
+            bytes.len(),
+            Sha256::of_bytes(&bytes)
+        )
+        .unwrap();
+        files.insert(format!("/{}", deb.path()), bytes);
+    }
+    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 6);
+    encoder.write_all(packages.as_bytes()).unwrap();
+    let index = encoder.finish().unwrap();
+    let digest = Sha256::of_bytes(&index);
+    let release = format!(
+        "Origin: Test\nLabel: Test\nSuite: {}\nCodename: {}\nDate: {DATE}\nValid-Until: {VALID_UNTIL}\n\
+         Acquire-By-Hash: {}\nArchitectures: amd64\nComponents: main\nSHA256:\n {digest} {} main/binary-amd64/Packages.xz\n",
+        suite.name,
+        suite.codename,
+        if suite.by_hash { "yes" } else { "no" },
+        index.len()
+    );
+    let folder = format!("/dists/{}", suite.name);
+    if suite.by_hash {
+        files.insert(format!("{folder}/main/binary-amd64/by-hash/SHA256/{digest}"), index.clone());
+    }
+    files.insert(format!("{folder}/main/binary-amd64/Packages.xz"), index);
+    files.insert(format!("{folder}/InRelease"), key.sign(&edit(release)));
+    files
+}
+
+/// Writes `firmware/` for a distribution `test-1` with the suites `stable` and `stable-security`, from `mirrors`.
+pub fn describe(project: &Path, key: &Key, mirrors: &[&str], snapshot: Option<&str>) {
+    let (distribution, platform) = (project.join("firmware/test-1"), project.join("firmware/pc"));
+    fs::create_dir_all(&distribution).unwrap();
+    fs::create_dir_all(&platform).unwrap();
+    fs::write(distribution.join("key.asc"), key.armored()).unwrap();
+    let snapshot = snapshot
+        .map_or(String::new(), |url| format!("[snapshot]\nmain = \"{url}/archive/{{time}}/{{path}}\"\n"));
+    let paths: String = ["shim", "mok_manager", "systemd_boot", "ovmf_code", "ovmf_vars"]
+        .into_iter()
+        .chain(["ovmf_secure_code", "ovmf_secure_vars"])
+        .map(|name| format!("{name} = \"x\"\n"))
+        .collect();
+    let suite = |name: &str, codename: &str| {
+        format!(
+            "[[archive]]\nid = \"{name}\"\nrole = \"main\"\nsuite = \"{name}\"\ncomponents = [\"main\"]\n\
+             origin = \"Test\"\ncodename = \"{codename}\"\n"
+        )
+    };
+    fs::write(
+        distribution.join("distribution.toml"),
+        format!(
+            "title = \"Test 1\"\nid = \"test\"\ncodename = \"one\"\narchitecture = \"amd64\"\n{}{}\
+             [mirrors]\nmain = {mirrors:?}\n{snapshot}\
+             [trust]\nkeys = [\"key.asc\"]\nfingerprints = [\"{}\"]\n\
+             [box]\nkernel = \"kernel\"\nbase = [\"server\"]\n[box.excluded]\nbad = \"it is bad\"\n\
+             [tools]\nbuild = [\"packer\"]\nmachine = [\"emulator\"]\nassumed = [\"scripts\"]\n[tools.paths]\n{paths}",
+            suite("stable", "one"),
+            suite("stable-security", "one-security"),
+            key.fingerprint()
+        ),
+    )
+    .unwrap();
+    fs::write(
+        platform.join("platform.toml"),
+        "title = \"PC\"\narchitecture = \"amd64\"\n[packages]\ntest-1 = [\"microcode\"]\n",
+    )
+    .unwrap();
+}
