@@ -8,7 +8,7 @@ use boxwright::diag::InputError;
 use boxwright::lock::{self, Lock, PackageRequest, Resolved};
 
 use crate::downloads::context;
-use crate::publisher::{Deb, Key, NOW, Suite, deb, describe, publish};
+use crate::publisher::{Deb, Key, NOW, Suite, deb, describe, describe_ubuntu, publish};
 use crate::server::{Fault, Server};
 
 const STABLE: [Deb; 10] = [
@@ -47,11 +47,16 @@ impl World {
 
     /// Publishes both suites; `edit` changes the Release file of the security suite before it is signed.
     fn publish(&self, stable: &[Deb], security: &[Deb], edit: impl Fn(String) -> String) {
-        let stable = Suite { name: "stable", codename: "one", by_hash: true, debs: stable };
+        let stable =
+            Suite { name: "stable", codename: "one", by_hash: true, components: &[("main", stable)] };
         self.server.put_all(&publish(&stable, &self.key, |release| release));
         // Mirrors may lack the tree of files by digest.
-        let security =
-            Suite { name: "stable-security", codename: "one-security", by_hash: false, debs: security };
+        let security = Suite {
+            name: "stable-security",
+            codename: "one-security",
+            by_hash: false,
+            components: &[("main", security)],
+        };
         self.server.put_all(&publish(&security, &self.key, edit));
     }
 
@@ -60,8 +65,12 @@ impl World {
     }
 
     fn resolve(&self, packages: &[&str]) -> anyhow::Result<Resolved> {
+        self.resolve_for("test-1", packages)
+    }
+
+    fn resolve_for(&self, distribution: &str, packages: &[&str]) -> anyhow::Result<Resolved> {
         let request = PackageRequest {
-            distribution: "test-1".into(),
+            distribution: distribution.into(),
             platform: "pc".into(),
             packages: packages.iter().map(|name| (*name).to_owned()).collect(),
             features: vec![],
@@ -216,8 +225,11 @@ fn another_mirror_takes_over_where_the_first_is_dead_stale_or_dies_on_the_way() 
     let second = Server::start();
     let suites = [("stable", "one", &STABLE[..]), ("stable-security", "one-security", &SECURITY[..])];
     for (name, codename, debs) in suites {
-        second
-            .put_all(&publish(&Suite { name, codename, by_hash: true, debs }, &world.key, |release| release));
+        second.put_all(&publish(
+            &Suite { name, codename, by_hash: true, components: &[("main", debs)] },
+            &world.key,
+            |release| release,
+        ));
     }
     describe(world.folder.path(), &world.key, &[&world.server.url, &second.url], None);
     world.server.put("/dists/stable/InRelease", &b"<html>log in</html>"[..]);
@@ -232,7 +244,7 @@ fn a_package_that_is_gone_comes_from_the_snapshots_or_advice_is_given() {
     let world = World::new();
     let lock = world.lock();
     let path = STABLE[1].path();
-    let suite = Suite { name: "stable", codename: "one", by_hash: true, debs: &STABLE };
+    let suite = Suite { name: "stable", codename: "one", by_hash: true, components: &[("main", &STABLE)] };
     let content = publish(&suite, &world.key, |release| release)[&format!("/{path}")].clone();
     world.server.remove(&path);
     let error = format!("{:#}", lock::fetch(&lock.packages, &lock, &world.context()).unwrap_err());
@@ -269,4 +281,30 @@ fn a_full_or_read_only_disk_is_said_to_be() {
     let lock = world.lock();
     let error = format!("{:#}", lock::fetch(&lock.packages, &lock, &context).unwrap_err());
     assert!(error.contains("creating the cache folder"), "{error}");
+}
+
+/// Three suites of one codename, several components, no Valid-Until, hours of one digit: as Ubuntu publishes them, under
+/// the shipped distribution file.
+#[test]
+fn an_archive_like_ubuntus_is_resolved() {
+    let world = World { server: Server::start(), key: Key::make(), folder: tempfile::tempdir().unwrap() };
+    describe_ubuntu(world.folder.path(), &world.key, &world.server.url);
+    let newer = [deb("kernel", "6.8.0-1.2", "")];
+    let (main, universe) = STABLE.split_at(7);
+    let suites =
+        [("noble", main, universe), ("noble-updates", &newer[..], &[]), ("noble-security", &SECURITY, &[])];
+    for (name, main, universe) in suites {
+        let components = [("main", main), ("restricted", &[][..]), ("universe", universe)];
+        let suite = Suite { name, codename: "noble", by_hash: true, components: &components };
+        world.server.put_all(&publish(&suite, &world.key, |release| {
+            let lines = release.lines().filter(|line| !line.starts_with("Valid-Until"));
+            let text: Vec<&str> = lines.collect();
+            text.join("\n").replace("Origin: Test", "Origin: Ubuntu").replace("00:00:00", " 0:00:00") + "\n"
+        }));
+    }
+    let resolved = world.resolve_for("ubuntu-24.04", &[]).unwrap();
+    let kernel = resolved.packages.iter().find(|package| package.name == "kernel").unwrap();
+    assert_eq!((kernel.version.as_str(), kernel.archive.as_str()), ("6.8.0-1.2", "noble-updates"));
+    let lock = lock::update(None, resolved, vec![]);
+    lock::fetch(&lock.packages, &lock, &world.context()).unwrap();
 }

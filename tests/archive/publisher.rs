@@ -105,6 +105,9 @@ fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.set_size(content.len() as u64);
     header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(1);
     builder.append_data(&mut header, name, content).unwrap();
     builder.into_inner().unwrap()
 }
@@ -115,83 +118,103 @@ pub struct Suite<'a> {
     pub name: &'a str,
     pub codename: &'a str,
     pub by_hash: bool,
-    pub debs: &'a [Deb],
+    pub components: &'a [(&'a str, &'a [Deb])],
 }
 
 /// All files of a suite below the archive's base address. `edit` may change the Release file before it is signed.
 pub fn publish(suite: &Suite<'_>, key: &Key, edit: impl Fn(String) -> String) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
-    let mut packages = String::new();
-    for deb in suite.debs {
-        let bytes = deb.bytes();
-        write!(
-            packages,
-            "{}Filename: {}\nSize: {}\nSHA256: {}\n\n",
-            deb.control(),
-            deb.path(),
-            bytes.len(),
-            Sha256::of_bytes(&bytes)
-        )
-        .unwrap();
-        files.insert(format!("/{}", deb.path()), bytes);
+    let folder = format!("/dists/{}", suite.name);
+    let mut digests = String::new();
+    for (component, debs) in suite.components {
+        let index = index(debs, &mut files);
+        let digest = Sha256::of_bytes(&index);
+        writeln!(digests, " {digest} {} {component}/binary-amd64/Packages.xz", index.len()).unwrap();
+        if suite.by_hash {
+            files.insert(format!("{folder}/{component}/binary-amd64/by-hash/SHA256/{digest}"), index.clone());
+        }
+        files.insert(format!("{folder}/{component}/binary-amd64/Packages.xz"), index);
     }
-    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 6);
-    encoder.write_all(packages.as_bytes()).unwrap();
-    let index = encoder.finish().unwrap();
-    let digest = Sha256::of_bytes(&index);
     let release = format!(
         "Origin: Test\nLabel: Test\nSuite: {}\nCodename: {}\nDate: {DATE}\nValid-Until: {VALID_UNTIL}\n\
-         Acquire-By-Hash: {}\nArchitectures: amd64\nComponents: main\nSHA256:\n {digest} {} main/binary-amd64/Packages.xz\n",
+         Acquire-By-Hash: {}\nArchitectures: amd64\nComponents: main\nSHA256:\n{digests}",
         suite.name,
         suite.codename,
-        if suite.by_hash { "yes" } else { "no" },
-        index.len()
+        if suite.by_hash { "yes" } else { "no" }
     );
-    let folder = format!("/dists/{}", suite.name);
-    if suite.by_hash {
-        files.insert(format!("{folder}/main/binary-amd64/by-hash/SHA256/{digest}"), index.clone());
-    }
-    files.insert(format!("{folder}/main/binary-amd64/Packages.xz"), index);
     files.insert(format!("{folder}/InRelease"), key.sign(&edit(release)));
     files
 }
 
+/// The compressed index of `debs`, which are added to `files`.
+fn index(debs: &[Deb], files: &mut BTreeMap<String, Vec<u8>>) -> Vec<u8> {
+    let mut packages = String::new();
+    for deb in debs {
+        let bytes = deb.bytes();
+        let (path, digest) = (deb.path(), Sha256::of_bytes(&bytes));
+        let control = deb.control();
+        writeln!(packages, "{control}Filename: {path}\nSize: {}\nSHA256: {digest}\n", bytes.len()).unwrap();
+        files.insert(format!("/{path}"), bytes);
+    }
+    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 6);
+    encoder.write_all(packages.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// The text of a shipped file, with some of its tables replaced.
+fn derive(shipped: &str, replaced: &str) -> String {
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("firmware").join(shipped)).unwrap();
+    let mut table: toml::Table = text.parse().unwrap();
+    table.extend(replaced.parse::<toml::Table>().unwrap());
+    toml::to_string(&table).unwrap()
+}
+
 /// Writes `firmware/` for a distribution `test-1` with the suites `stable` and `stable-security`, from `mirrors`.
 pub fn describe(project: &Path, key: &Key, mirrors: &[&str], snapshot: Option<&str>) {
-    let (distribution, platform) = (project.join("firmware/test-1"), project.join("firmware/pc"));
-    fs::create_dir_all(&distribution).unwrap();
-    fs::create_dir_all(&platform).unwrap();
-    fs::write(distribution.join("key.asc"), key.armored()).unwrap();
-    let snapshot = snapshot
-        .map_or(String::new(), |url| format!("[snapshot]\nmain = \"{url}/archive/{{time}}/{{path}}\"\n"));
-    let paths: String = ["shim", "mok_manager", "systemd_boot", "ovmf_code", "ovmf_vars"]
-        .into_iter()
-        .chain(["ovmf_secure_code", "ovmf_secure_vars"])
-        .map(|name| format!("{name} = \"x\"\n"))
-        .collect();
+    let snapshot =
+        snapshot.map_or(String::new(), |url| format!("main = \"{url}/archive/{{time}}/{{path}}\"\n"));
     let suite = |name: &str, codename: &str| {
         format!(
             "[[archive]]\nid = \"{name}\"\nrole = \"main\"\nsuite = \"{name}\"\ncomponents = [\"main\"]\n\
              origin = \"Test\"\ncodename = \"{codename}\"\n"
         )
     };
-    fs::write(
-        distribution.join("distribution.toml"),
-        format!(
-            "title = \"Test 1\"\nid = \"test\"\ncodename = \"one\"\narchitecture = \"amd64\"\n{}{}\
-             [mirrors]\nmain = {mirrors:?}\n{snapshot}\
-             [trust]\nkeys = [\"key.asc\"]\nfingerprints = [\"{}\"]\n\
-             [box]\nkernel = \"kernel\"\nbase = [\"server\"]\n[box.excluded]\nbad = \"it is bad\"\n\
-             [tools]\nbuild = [\"packer\"]\nmachine = [\"emulator\"]\nassumed = [\"scripts\"]\n[tools.paths]\n{paths}",
-            suite("stable", "one"),
-            suite("stable-security", "one-security"),
-            key.fingerprint()
-        ),
+    let archives = suite("stable", "one") + &suite("stable-security", "one-security");
+    let replaced = format!(
+        "title = \"Test 1\"\nid = \"test\"\ncodename = \"one\"\n{archives}\
+         [mirrors]\nmain = {mirrors:?}\n[snapshot]\n{snapshot}{}",
+        small_sets(key)
+    );
+    write(project, "test-1", &derive("debian-13/distribution.toml", &replaced), key);
+}
+
+/// Writes `firmware/` with the shipped file for Ubuntu, but another key, another mirror and small package sets.
+pub fn describe_ubuntu(project: &Path, key: &Key, mirror: &str) {
+    let replaced = format!("[mirrors]\nmain = [{mirror:?}]\nsecurity = [{mirror:?}]\n{}", small_sets(key));
+    write(project, "ubuntu-24.04", &derive("ubuntu-24.04/distribution.toml", &replaced), key);
+}
+
+fn small_sets(key: &Key) -> String {
+    let paths: String = ["shim", "mok_manager", "systemd_boot", "ovmf_code", "ovmf_vars"]
+        .into_iter()
+        .chain(["ovmf_secure_code", "ovmf_secure_vars"])
+        .map(|name| format!("{name} = \"x\"\n"))
+        .collect();
+    format!(
+        "[trust]\nkeys = [\"key.asc\"]\nfingerprints = [\"{}\"]\n\
+         [box]\nkernel = \"kernel\"\nbase = [\"server\"]\n[box.excluded]\nbad = \"it is bad\"\n\
+         [tools]\nbuild = [\"packer\"]\nmachine = [\"emulator\"]\nassumed = [\"scripts\"]\n[tools.paths]\n{paths}",
+        key.fingerprint()
     )
-    .unwrap();
-    fs::write(
-        platform.join("platform.toml"),
-        "title = \"PC\"\narchitecture = \"amd64\"\n[packages]\ntest-1 = [\"microcode\"]\n",
-    )
-    .unwrap();
+}
+
+fn write(project: &Path, name: &str, distribution: &str, key: &Key) {
+    let (folder, platform) = (project.join("firmware").join(name), project.join("firmware/pc"));
+    fs::create_dir_all(&folder).unwrap();
+    fs::create_dir_all(&platform).unwrap();
+    fs::write(folder.join("key.asc"), key.armored()).unwrap();
+    fs::write(folder.join("distribution.toml"), distribution).unwrap();
+    let packages = format!("[packages]\n{name:?} = [\"microcode\"]\n");
+    fs::write(platform.join("platform.toml"), derive("uefi-x86_64/platform.toml", &packages)).unwrap();
 }
