@@ -73,7 +73,7 @@ use_partition() {
 
 # Sets table: one line a partition, "node type uuid name start size", in lower case.
 read_table() {
-	table=$(sfdisk --dump "$disk" | tr 'A-F' 'a-f' | sed -n \
+	table=$(sfdisk --dump "$disk" 2>/dev/null | tr 'A-F' 'a-f' | sed -n \
 		's/^\([^ ]*\) *: *start= *\([0-9]*\), *size= *\([0-9]*\), *type=\([0-9a-f-]*\), *uuid=\([0-9a-f-]*\)\(, *name="\([^"]*\)"\)\{0,1\}.*/\1 \4 \5 \7 \2 \3/p')
 	[ -n "$table" ] || fail "the partition table of $disk cannot be read"
 }
@@ -88,6 +88,8 @@ partition_of() {
 	done
 }
 
+# Whether the disk is as the image left it. One that lost a partition is not: nothing is made on it then.
 first_boot() {
-	[ -z "$(partition_of "$TYPE_SYSTEM")" ]
+	[ -z "$(partition_of "$TYPE_SYSTEM")" ] && [ -z "$(partition_of "$TYPE_STATE")" ] &&
+		[ "$(echo "$table" | grep -c " $TYPE_BASE ")" = 1 ]
 }

@@ -9,13 +9,13 @@ make_partitions() {
 	if first_boot; then
 		say "first start: preparing $disk"
 		sectors=$(cat "$sys/size")
-		script=$(sfdisk --dump "$disk" | awk \
+		script=$(sfdisk --dump "$disk" 2>/dev/null | awk \
 			-v disk_guid="$(new_guid)" -v esp="$esp" -v esp_guid="$(new_guid)" \
 			-v sectors="$sectors" -v type_base="$TYPE_BASE" -v type_profile="$TYPE_PROFILE" \
 			-v type_system="$TYPE_SYSTEM" -v type_state="$TYPE_STATE" \
 			-v system_most="$SYSTEM_SECTORS" -v least="$LEAST_SECTORS" "$new_table")
 		[ -n "$script" ] || fail "$disk is too small: behind the image it needs $((LEAST_SECTORS / 2048)) MiB more"
-		echo "$script" | sfdisk --quiet --lock=yes --wipe=never --wipe-partitions=never "$disk" ||
+		echo "$script" | sfdisk --quiet --lock=yes --wipe=never --wipe-partitions=never "$disk" >/dev/null 2>&1 ||
 			fail "the partition table of $disk cannot be written"
 		udevadm settle --timeout=30
 		read_table
@@ -63,13 +63,13 @@ finish_partition() {
 	[ -n "$node" ] || return 0
 	if ! holds_ours "$2" "$node"; then
 		case $2 in
-		system) mke2fs -q -F -t ext4 -m 1 -E lazy_itable_init=1,nodiscard -L boxwright-sys "$node" ;;
+		system) mke2fs -q -F -t ext4 -m 1 -e remount-ro -E lazy_itable_init=1,nodiscard -L boxwright-sys "$node" ;;
 		state) mkfs.xfs -q -f -K -L boxwright-st "$node" ;;
 		esac || fail "$node, which is to be the $2 partition, cannot be formatted"
 	fi
 	sync
 	number=$(cat "/sys/class/block/${node##*/}/partition")
-	sfdisk --quiet --lock=yes --part-label "$disk" "$number" "$2" ||
+	sfdisk --quiet --lock=yes --part-label "$disk" "$number" "$2" >/dev/null 2>&1 ||
 		fail "the partition table of $disk cannot be written"
 	udevadm settle --timeout=30
 }

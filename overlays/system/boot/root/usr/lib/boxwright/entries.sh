@@ -20,6 +20,14 @@ entry_name() {
 	basename "$1" .conf | sed 's/+[0-9]*\(-[0-9]*\)\{0,1\}$//'
 }
 
+# Whether the release with the id $1 has an entry.
+has_entry() {
+	for entry in "$entries"/*-"$1".conf "$entries"/*-"$1"+*.conf; do
+		[ ! -e "$entry" ] || return 0
+	done
+	return 1
+}
+
 # Whether there is another release to start: an entry that is not the file $1 and has tries left or needs none.
 other_entry() {
 	for entry in "$entries"/*.conf; do
