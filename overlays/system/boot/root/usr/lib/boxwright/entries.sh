@@ -8,9 +8,10 @@ variable=/sys/firmware/efi/efivars/LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-4
 # The file of the entry that was started, if it is still counted.
 counted_entry() {
 	[ -e "$variable" ] || return 0
-	# Four bytes of attributes, then UTF-16 with backslashes.
-	path=$(tail -c +5 "$variable" | tr -d '\000' | tr '\134' /)
-	if [ -e "/efi$path" ]; then
+	# Four bytes of attributes, then UTF-16 with backslashes. In efivarfs nothing can seek.
+	# shellcheck disable=SC2002
+	path=$(cat "$variable" | tail -c +5 | tr -d '\000' | tr '\134' /)
+	if [ -f "/efi$path" ]; then
 		echo "/efi$path"
 	fi
 }
