@@ -295,6 +295,49 @@ def from_containers(world, networks, addresses):
     world.judge()
 
 
+READY = """
+import http.server
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+    def log_message(self, *arguments):
+        pass
+server = http.server.HTTPServer(("127.0.0.1", 20239), Ready)
+print("ready", flush=True)
+server.serve_forever()
+"""
+
+
+def rescue(world):
+    """SSH at home opens while its tunnel is down, also over a reload, and closes when it is up."""
+
+    def check(what, opened):
+        for source, address, wanted in (
+            ("neighbour", "192.168.7.2", opened),
+            ("neighbour", "2001:db8:7::2", opened),
+            ("outside", "192.168.7.2", False),
+            ("outside", "2001:db8:7::2", False),
+        ):
+            world.later(f"{what}: {source} reaches SSH at {address}", wanted, source, "tcp", address, 22)
+        world.judge()
+
+    program = "/usr/lib/boxwright/ssh-rescue"
+    world.run("box", "mkdir", "-p", "/run/boxwright/ssh-rescue")
+    # The tunnel was up long before this machine was started.
+    world.run("box", "sh", "-c", "echo -1000 >/run/boxwright/ssh-rescue/last-up")
+    world.run("box", program, "check")
+    check("tunnel down", True)
+    ufw(world, ["force-reload"])
+    check("tunnel down, after a reload", True)
+    server = world.start(*world.command("box", "python3", "-c", READY))
+    server.stdout.readline()
+    world.run("box", program, "check")
+    check("tunnel up", False)
+    server.kill()
+    world.run("box", program, "check")
+    check("tunnel down for a moment", False)
+
+
 def lay_over(root, rendered, work):
     """A writable copy-on-write view of root with the rendered files in it."""
     for folder in ("upper", "work", "root"):
@@ -334,6 +377,8 @@ def probe(world, rendered):
     print(check.stdout + check.stderr, end="")
     world.expect("a change is found and taken back", True, check.returncode == 0 and "8080" in check.stdout)
     from_outside(world, box, ports, "after the repair:")
+    if box["ssh"]["lan"] == "rescue":
+        rescue(world)
 
 
 def main():

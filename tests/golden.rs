@@ -1,0 +1,96 @@
+//! The whole rendered tree of every shipped profile, as `boxwright render` would write it, kept in tests/golden/.
+//!
+//! `SNAPSHOTS=overwrite cargo test --test golden` writes it anew after a wanted change; `git diff` then shows what changed
+//! on the boxes.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
+#![allow(clippy::disallowed_methods, reason = "SNAPSHOTS is read from the environment")]
+
+#[path = "support/profiles.rs"]
+mod profiles;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use boxwright::tree::{Kind, Tree};
+use snapbox::{Assert, Data};
+
+/// Path, mode, owner and kind of everything: what the files below root/ cannot tell.
+fn listing(tree: &Tree) -> String {
+    let mut text = String::new();
+    for (path, entry) in tree.iter() {
+        let kind = match &entry.kind {
+            Kind::Dir => "/".to_owned(),
+            Kind::File(_) => String::new(),
+            Kind::Symlink(target) => format!(" -> {target}"),
+        };
+        writeln!(text, "{:04o} {}:{} {path}{kind}", entry.mode, entry.uid, entry.gid).unwrap();
+    }
+    text
+}
+
+fn files_below(folder: &Path, prefix: &str, found: &mut BTreeSet<String>) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries {
+        let entry = entry.unwrap();
+        let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            files_below(&entry.path(), &format!("{name}/"), found);
+        } else {
+            found.insert(name);
+        }
+    }
+}
+
+/// Compares one profile's tree with what is kept; the differences, one text each.
+fn compare(name: &str, tree: &Tree) -> Vec<String> {
+    let folder = profiles::project().join("tests/golden").join(name);
+    let overwrite = std::env::var("SNAPSHOTS").is_ok_and(|value| value == "overwrite");
+    if overwrite {
+        let _ = fs::remove_dir_all(&folder);
+    }
+    let mut expected: Vec<(String, PathBuf, String)> =
+        vec![("listing.txt".to_owned(), folder.join("listing.txt"), listing(tree))];
+    let mut stale = BTreeSet::new();
+    files_below(&folder.join("root"), "", &mut stale);
+    for (path, entry) in tree.iter() {
+        if let Kind::File(bytes) = &entry.kind {
+            stale.remove(path);
+            let text = String::from_utf8(bytes.clone()).expect("rendered files are text");
+            expected.push((format!("/{path}"), folder.join("root").join(path), text));
+        }
+    }
+    let assert = Assert::new().action_env("SNAPSHOTS");
+    let mut wrong: Vec<String> =
+        stale.iter().map(|path| format!("{name}: /{path} is no longer rendered")).collect();
+    for (what, path, text) in expected {
+        if overwrite {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            continue;
+        }
+        let kept = Data::read_from(&path, Some(snapbox::data::DataFormat::Text)).raw();
+        if let Err(error) = assert.try_eq(Some(&what), Data::text(text).raw(), kept) {
+            wrong.push(format!("{name}: {error}"));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn shipped_profiles_render_to_what_is_kept() {
+    let mut wrong = Vec::new();
+    for name in profiles::shipped() {
+        wrong.extend(compare(&name, &profiles::rendered(&name)));
+    }
+    let advice = "run SNAPSHOTS=overwrite cargo test --test golden, and look at the difference with git diff";
+    assert!(wrong.is_empty(), "{}\n{advice}", wrong.join("\n"));
+}
+
+#[test]
+fn rendering_twice_gives_the_same() {
+    for name in profiles::shipped() {
+        assert_eq!(profiles::rendered(&name), profiles::rendered(&name), "{name}");
+    }
+}
