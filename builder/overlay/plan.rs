@@ -15,6 +15,7 @@ use crate::images;
 use crate::lock::format::Image;
 use crate::plan::Plan;
 use crate::profile::SshLan;
+use crate::secrets::Needs;
 use crate::tree::Tree;
 
 /// The folder of the overlays that every box has.
@@ -65,6 +66,7 @@ impl Inputs<'_> {
         let mut context = Context::from_serialize(self.plan).context("serializing the plan")?;
         let profile = self.profile.profile();
         context.insert("profile", profile);
+        context.insert("secrets", &Needs::new(profile, self.plan));
         let lan =
             profile.ssh.lan == SshLan::Always || self.plan.ports.iter().any(|port| port.source == "lan");
         context.insert("lan", &lan);

@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(examine(&[0; 4096]), Contents::Empty);
         assert_eq!(examine(b"BOXWRIGHTWIPING\n.."), Contents::Wiping);
         let text =
-            r#"{"box":"servarr","secrets":{"alerts/pushbullet":"o.x","box/ssh-tunnel":"a\"b\u0001é"}}"#;
+            r#"{"box":"servarr","secrets":{"alerts/pushbullet":"o.x","ssh/tunnel":"a\"b\u0001é"}}"#;
         assert_eq!(payload(&partition), Ok(text.as_bytes()));
     }
 
