@@ -149,6 +149,10 @@ impl Index {
 
     /// Takes all packages of `other`, by the same rule as [`Index::add`].
     pub fn merge(&mut self, other: Index) {
+        if self.packages.is_empty() {
+            *self = other;
+            return;
+        }
         for candidate in other.packages.into_values() {
             self.insert(candidate);
         }
