@@ -5,6 +5,7 @@
 
 pub mod atomic;
 pub mod boot;
+pub mod build;
 pub mod catalog;
 pub mod check;
 pub mod cli;
@@ -16,6 +17,7 @@ pub mod disk;
 pub mod fetch;
 pub mod firmware;
 pub mod images;
+pub mod inspect;
 pub mod interrupt;
 pub mod layers;
 pub mod lock;

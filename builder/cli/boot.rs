@@ -1,9 +1,65 @@
 //! `boxwright boot`: starts a disk image in a virtual machine.
 
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
 use super::Session;
-use super::args::Boot;
+use super::args::{Boot, Until};
+use crate::build::{lock_of, locking};
+use crate::diag::InputError;
+use crate::firmware::{Distribution, Platform};
+use crate::vm::{self, Host, MachineOptions};
+use crate::{inspect, lock};
 
 pub(super) fn run(session: &Session, arguments: &Boot) -> anyhow::Result<()> {
-    let _context = session.context(&arguments.image)?;
-    super::unfinished("boot")
+    let context = session.context(&arguments.image)?;
+    let report = inspect::Report::read(&arguments.image)?;
+    let path = lock_of(&arguments.image);
+    let lock = lock::load(&path)?.ok_or_else(|| {
+        InputError(format!(
+            "{} is missing: it says which emulator fits the image; build the image again",
+            path.display()
+        ))
+    })?;
+    let distribution = Distribution::load(&context.project, &lock.distribution)?;
+    let platform = Platform::load(&context.project, &lock.platform)?;
+    let tools = locking::machine_tools(&lock, &context)?;
+    let secrets = match &arguments.secrets {
+        Some(path) => {
+            let name = report.manifest.map(|manifest| manifest.name);
+            let name =
+                name.context("finding out whose secrets the box takes: the image has no manifest beside it")?;
+            let profile = context.project.join("profiles").join(name).with_extension("toml");
+            Some(session.secrets(path, &session.checked(&profile)?)?.bundle()?.to_vec())
+        }
+        None => None,
+    };
+    let options = vm::Options {
+        until: arguments.until.map(|until| match until {
+            Until::Good => vm::Until::Good,
+            Until::Ready => vm::Until::Ready,
+        }),
+        timeout: Duration::from_secs(arguments.timeout),
+        secrets,
+        echo: !session.global.quiet,
+        machine: MachineOptions {
+            memory: arguments.memory,
+            secure_boot: arguments.secure_boot,
+            disks: arguments.disk.clone(),
+            ..MachineOptions::default()
+        },
+        ..vm::Options::default()
+    };
+    let host = Host { tools: &tools, platform: &platform, distribution: &distribution };
+    let verdict = vm::boot(&arguments.image, &options, &host, &context).context("starting the image")?;
+    if session.global.json {
+        session
+            .out
+            .json(&serde_json::json!({ "success": verdict.is_success(), "verdict": verdict.to_string() }))?;
+    }
+    if arguments.until.is_some() && !verdict.is_success() {
+        bail!(InputError(verdict.to_string()));
+    }
+    Ok(())
 }

@@ -1,10 +1,72 @@
 //! `boxwright build`: makes the disk image of a profile.
 
+use std::fmt::Write as _;
+
+use serde_json::json;
+
 use super::Session;
 use super::args::Build;
+use super::output;
+use crate::build::{Built, Order};
+use crate::ui::human_bytes;
 
 pub(super) fn run(session: &Session, arguments: &Build) -> anyhow::Result<()> {
-    let _context = session.context(&arguments.profile)?;
-    let _checked = session.checked(&arguments.profile)?;
-    super::unfinished("build")
+    let start = std::time::Instant::now();
+    let context = session.context(&arguments.profile)?;
+    let subject = session.subject(&arguments.profile)?;
+    let secrets = match &arguments.secrets {
+        Some(path) => Some(session.secrets(path, &subject.checked)?),
+        None => None,
+    };
+    let lock = subject.borrow().lock(&context)?;
+    session.warn_if_stale(&lock, &subject);
+    let order = Order {
+        checked: &subject.checked,
+        plan: &subject.plan,
+        lock: &lock,
+        secrets: secrets.as_ref(),
+        out: &arguments.out,
+    };
+    let built = order.build(&context)?;
+    report(session, &built, secrets.is_some(), start.elapsed().as_secs_f64());
+    if session.global.json {
+        let manifest = &built.manifest;
+        return session
+            .out
+            .json(&json!({ "image": built.image, "unchanged": built.unchanged, "manifest": manifest }));
+    }
+    session.out.write(&format!("{}\n", built.image.display()))
+}
+
+/// What was made, how large it is, how long it took, and what to run next.
+fn report(session: &Session, built: &Built, secret: bool, seconds: f64) {
+    if session.global.quiet {
+        return;
+    }
+    let manifest = &built.manifest;
+    let mut text = String::new();
+    let id = manifest.release.to_string();
+    // Writing into a String cannot fail.
+    _ = writeln!(
+        text,
+        "\n{}: version {}, release {}",
+        manifest.name,
+        manifest.version,
+        &id[..16.min(id.len())]
+    );
+    let state = if built.unchanged { "unchanged, " } else { "" };
+    let (written, size) = (human_bytes(manifest.written), human_bytes(manifest.size));
+    _ = writeln!(text, "  {state}{written} to write, {size} with what is empty, in {seconds:.1} s");
+    for part in manifest.parts.iter().filter(|part| part.filled.is_some()) {
+        _ = writeln!(text, "  {:<24} {}", part.name, human_bytes(part.filled.unwrap_or_default()));
+    }
+    if !manifest.unresolved.is_empty() {
+        let list = manifest.unresolved.join(", ");
+        _ = writeln!(text, "  without a digest, pulled by tag on first boot: {list}");
+    }
+    if secret {
+        _ = writeln!(text, "  it holds secrets: do not publish it");
+    }
+    _ = write!(text, "next: boxwright boot {} --until good", built.image.display());
+    output::message(&text);
 }

@@ -1,9 +1,59 @@
 //! `boxwright inspect`: says what is in a disk image.
 
+use std::fmt::Write as _;
+
 use super::Session;
 use super::args::Inspect;
+use crate::inspect::Report;
+use crate::ui::human_bytes;
 
 pub(super) fn run(session: &Session, arguments: &Inspect) -> anyhow::Result<()> {
-    let _context = session.context(&arguments.image)?;
-    super::unfinished("inspect")
+    let report = Report::read(&arguments.image)?;
+    if session.global.json {
+        return session.out.json(&serde_json::to_value(&report)?);
+    }
+    session.out.write(&text(&report))
+}
+
+/// The report for a person. Writing into a String cannot fail.
+fn text(report: &Report) -> String {
+    let mut text = String::new();
+    match &report.manifest {
+        Some(manifest) => {
+            _ = writeln!(text, "box           {}", manifest.name);
+            _ = writeln!(text, "release       {} (version {})", manifest.release, manifest.version);
+            _ = writeln!(text, "system        {} on {}", manifest.distribution, manifest.platform);
+        }
+        None => _ = writeln!(text, "there is no manifest of this very image beside it"),
+    }
+    _ = writeln!(text, "to write      {} of {}", human_bytes(report.written), human_bytes(report.size));
+    _ = writeln!(text, "\npartitions");
+    for partition in &report.partitions {
+        _ = writeln!(
+            text,
+            "  {:<24} {:>12}  {}",
+            partition.name,
+            human_bytes(partition.size),
+            partition.guid
+        );
+        let parts = report.manifest.iter().flat_map(|manifest| &manifest.parts);
+        for hash in parts.filter(|part| part.name == partition.name).filter_map(|part| part.root_hash) {
+            _ = writeln!(text, "  {:<24} {:>12}  {hash}", "", "root hash");
+        }
+    }
+    if !report.images.is_empty() {
+        _ = writeln!(text, "\ncontainer images");
+    }
+    for (reference, digest) in &report.images {
+        let embedded = report.manifest.iter().any(|manifest| manifest.embedded.contains(reference));
+        let place = if embedded { "embedded" } else { "pulled" };
+        _ = writeln!(text, "  {place:<8} {reference} {}", digest.as_deref().unwrap_or("(no digest)"));
+    }
+    if !report.packages.is_empty() {
+        _ = writeln!(text, "\n{} packages", report.packages.len());
+    }
+    for (name, version) in &report.packages {
+        _ = writeln!(text, "  {name} {version}");
+    }
+    text
 }

@@ -15,6 +15,7 @@ mod profile;
 mod render;
 mod schema;
 mod secrets;
+mod subject;
 mod surroundings;
 
 use std::ffi::OsString;
@@ -81,8 +82,4 @@ impl Session {
         let wrong_input = error.chain().any(|cause| cause.is::<InputError>());
         ExitCode::from(if wrong_input { 1 } else { 2 })
     }
-}
-
-fn unfinished(verb: &str) -> anyhow::Result<()> {
-    anyhow::bail!("`{verb}` is not part of this program yet")
 }

@@ -50,7 +50,7 @@ impl Session {
     }
 
     /// A profile by its path; or by its name alone, in the project's `profiles/`.
-    fn find(&self, path: &Path) -> PathBuf {
+    pub(super) fn find(&self, path: &Path) -> PathBuf {
         let is_name = path.extension().is_none() && path.components().count() == 1 && !path.exists();
         let named = || {
             let project = surroundings::project(&self.global, Path::new(".")).ok()?;

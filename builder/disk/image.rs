@@ -4,7 +4,7 @@
 //! file appears only when it is complete.
 
 use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,8 @@ pub struct Parts<'a> {
     pub layers: &'a [(Role, &'a Layer)],
     /// The files of the ESP.
     pub esp: &'a [EspFile],
+    /// What the secrets partition begins with; it is empty otherwise.
+    pub secrets: Option<&'a [u8]>,
 }
 
 /// A finished image.
@@ -77,6 +79,13 @@ pub fn assemble(parts: &Parts<'_>, tools: &Tools, target: &Path) -> Result<DiskI
         if copied != layer.total_bytes {
             bail!("{} has {copied} bytes and not {}", layer.path.display(), layer.total_bytes);
         }
+    }
+    if let (Some(bundle), Some(partition)) = (parts.secrets, layout.find(Role::Secrets)) {
+        if bundle.len() as u64 > partition.length {
+            bail!("the secrets need {} bytes, and their partition has {}", bundle.len(), partition.length);
+        }
+        image.file().seek(SeekFrom::Start(partition.start)).with_context(context)?;
+        image.write_all(bundle).with_context(context)?;
     }
     let written_bytes = image.file().metadata().with_context(context)?.blocks() * 512;
     image.commit_unsynced()?;

@@ -3,6 +3,7 @@
 //! No maintainer script runs. Programs are started through the folder's own dynamic loader with the folder's own
 //! libraries, so that they are the same on every host. Nothing of the host's is searched or loaded.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::atomic;
 use crate::context::Context;
 use crate::debian::deb::{Deb, DebFile, MemberKind};
 use crate::debian::unpack::{self, Owners, Target};
-use crate::digest::Hasher;
+use crate::digest::{Hasher, Sha256};
 use crate::tool::Tool;
 
 /// Changes whenever the same packages would be unpacked in another way.
@@ -39,6 +40,20 @@ const MORE_LIBRARIES: [&str; 3] = [
     "usr/lib/x86_64-linux-gnu/pulseaudio",
 ];
 
+/// The folder of the cache that holds unpacked tools.
+const FOLDER: &str = "tools";
+
+/// Where the tools made of these packages are, once they are unpacked.
+fn place<'a>(packages: impl IntoIterator<Item = &'a Sha256>, context: &Context) -> PathBuf {
+    let digests: BTreeSet<&Sha256> = packages.into_iter().collect();
+    let mut hasher = Hasher::new();
+    hasher.field("layout", LAYOUT);
+    for digest in digests {
+        hasher.field("package", digest.bytes());
+    }
+    context.cache.join(FOLDER).join(hasher.finish().to_string())
+}
+
 /// The unpacked tools.
 #[derive(Debug, Clone)]
 pub struct Tools {
@@ -46,20 +61,19 @@ pub struct Tools {
 }
 
 impl Tools {
+    /// The tools made of the packages with these digests, if the cache has them unpacked.
+    pub fn unpacked<'a>(packages: impl IntoIterator<Item = &'a Sha256>, context: &Context) -> Option<Self> {
+        let root = place(packages, context);
+        root.is_dir().then_some(Self { root })
+    }
+
     /// Unpacks `debs` into the cache unless they are there already.
     ///
     /// # Errors
     /// If a package cannot be read or the cache cannot be written.
     pub fn prepare(debs: &[DebFile], context: &Context) -> Result<Self> {
-        let mut digests: Vec<_> = debs.iter().map(|deb| deb.sha256).collect();
-        digests.sort_unstable();
-        let mut hasher = Hasher::new();
-        hasher.field("layout", LAYOUT);
-        for digest in &digests {
-            hasher.field("package", digest.bytes());
-        }
-        let folder = context.cache.join("tools");
-        let root = folder.join(hasher.finish().to_string());
+        let root = place(debs.iter().map(|deb| &deb.sha256), context);
+        let folder = context.cache.join(FOLDER);
         if !root.is_dir() {
             fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
             let step = context.ui.step("unpacking tools");

@@ -1,0 +1,170 @@
+//! The base stage: locked packages → the sealed base layer, the kernel and the initrd.
+//!
+//! It depends on the packages, the pinned ids, the tools and `firmware/initrd`, and on nothing that a user edits daily.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::inputs::SOURCES_BASE;
+use super::layer;
+use super::stage::Stage;
+use crate::atomic;
+use crate::boot::{self, BootFiles, InitrdRequest};
+use crate::context::Context;
+use crate::digest::{Hasher, Sha256};
+use crate::disk::layout;
+use crate::firmware::{Distribution, Platform};
+use crate::layers::{self, Layer, Sealing};
+use crate::lock::{self, Lock};
+use crate::rootfs::{self, Root, RootOptions};
+use crate::tools::Tools;
+use crate::tree::{Directories, Metadata};
+use crate::ui::human_bytes;
+
+/// The metadata of the base layer's folders, for the profile layer.
+const DIRECTORIES: &str = "directories.json";
+/// The initrd's configuration, below the project.
+const INITRD: &str = "firmware/initrd";
+
+/// The system underneath: everything that comes from packages.
+#[derive(Debug)]
+pub(super) struct Base {
+    /// The sealed root filesystem.
+    pub layer: Layer,
+    /// The kernel and the initrd.
+    pub files: BootFiles,
+    /// Mode and owner of each of its folders.
+    pub directories: Directories,
+}
+
+/// What the base is made from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ingredients<'a> {
+    /// The packages.
+    pub lock: &'a Lock,
+    /// The pinned ids.
+    pub distribution: &'a Distribution,
+    /// The initrd's modules.
+    pub platform: &'a Platform,
+    /// What makes it.
+    pub tools: &'a Tools,
+}
+
+impl Ingredients<'_> {
+    /// The base, from the cache or made now.
+    ///
+    /// # Errors
+    /// If a package cannot be had or configured, or the disk is full.
+    pub fn base(&self, context: &Context) -> Result<Base> {
+        let configuration = context.project.join(INITRD);
+        let layout = layout::shell_variables();
+        let initrd = InitrdRequest {
+            configuration: &configuration,
+            platform: self.platform,
+            layout: &layout,
+            time: self.lock.time,
+        };
+        let stage = Stage::new(context, "base", &self.key(&initrd)?);
+        let folder = stage.get(context, |folder| self.make(&initrd, folder, context))?;
+        open(&folder)
+    }
+
+    fn key(&self, initrd: &InitrdRequest<'_>) -> Result<Sha256> {
+        let mut hasher = Hasher::new();
+        hasher.field("program", SOURCES_BASE.as_bytes()).field("time", &self.lock.time.to_le_bytes());
+        for (label, packages) in [("package", &self.lock.packages), ("tool", &self.lock.tools)] {
+            for package in packages {
+                hasher.field(label, package.sha256.bytes());
+            }
+        }
+        for (name, id) in &self.distribution.users {
+            hasher.field("user", format!("{name} {} {}", id.uid, id.gid).as_bytes());
+        }
+        for (name, gid) in &self.distribution.groups {
+            hasher.field("group", format!("{name} {gid}").as_bytes());
+        }
+        hasher.field("initrd", initrd.digest()?.bytes());
+        Ok(hasher.finish())
+    }
+
+    fn make(&self, initrd: &InitrdRequest<'_>, folder: &Path, context: &Context) -> Result<()> {
+        let debs = lock::fetch(&self.lock.packages, self.lock, context)?;
+        let options = RootOptions {
+            time: self.lock.time,
+            architecture: self.distribution.architecture.clone(),
+            isolation: None,
+            // Beside the result: it goes with the temporary folder that holds both.
+            directory: folder.with_file_name("root"),
+            users: self.distribution.users.clone(),
+            groups: self.distribution.groups.clone(),
+        };
+        let mut root = None;
+        let sealing =
+            Sealing { target: &folder.join(layer::FILE), time: self.lock.time, tools: self.tools, context };
+        let sealed = layers::seal(
+            |tar| {
+                root = Some(rootfs::build(&debs, &options, (self.tools, context), tar)?);
+                Ok(())
+            },
+            sealing,
+        )?;
+        let root = root.context("building the root filesystem")?;
+        layer::record(&sealed, folder)?;
+        write_directories(&root.directories()?, folder)?;
+        self.make_boot_files(&root, initrd, folder, context)
+    }
+
+    fn make_boot_files(
+        &self,
+        root: &Root,
+        initrd: &InitrdRequest<'_>,
+        folder: &Path,
+        context: &Context,
+    ) -> Result<()> {
+        let step = context.ui.step("making the initrd");
+        let files = boot::make(root, initrd, folder)?;
+        let size = fs::metadata(&files.initrd).context("measuring the initrd")?.len();
+        let record = [("kernel", files.kernel_digest), ("initrd", files.initrd_digest)];
+        let text = serde_json::to_vec(&BTreeMap::from(record)).context("recording the initrd")?;
+        atomic::write(&folder.join(BOOT_RECORD), &text)?;
+        step.done(human_bytes(size));
+        Ok(())
+    }
+}
+
+/// The digests of the kernel and the initrd.
+const BOOT_RECORD: &str = "boot.json";
+
+fn open(folder: &Path) -> Result<Base> {
+    let advice = || format!("reading the cached base {}; remove it to have it made again", folder.display());
+    let text = fs::read(folder.join(BOOT_RECORD)).with_context(advice)?;
+    let digests: BTreeMap<String, Sha256> = serde_json::from_slice(&text).with_context(advice)?;
+    let digest = |name: &str| digests.get(name).copied().with_context(advice);
+    let files = BootFiles {
+        kernel: folder.join("linux"),
+        kernel_digest: digest("kernel")?,
+        initrd: folder.join("initrd"),
+        initrd_digest: digest("initrd")?,
+    };
+    Ok(Base {
+        layer: layer::open(folder)?,
+        files,
+        directories: read_directories(folder).with_context(advice)?,
+    })
+}
+
+fn write_directories(directories: &Directories, folder: &Path) -> Result<()> {
+    let plain: BTreeMap<&str, (u32, u32, u32)> =
+        directories.iter().map(|(path, entry)| (path.as_str(), (entry.mode, entry.uid, entry.gid))).collect();
+    atomic::write(&folder.join(DIRECTORIES), &serde_json::to_vec(&plain).context("recording folders")?)
+}
+
+fn read_directories(folder: &Path) -> Result<Directories> {
+    let path = folder.join(DIRECTORIES);
+    let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    let plain: BTreeMap<String, (u32, u32, u32)> = serde_json::from_slice(&text)?;
+    Ok(plain.into_iter().map(|(path, (mode, uid, gid))| (path, Metadata { mode, uid, gid })).collect())
+}

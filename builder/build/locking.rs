@@ -1,0 +1,162 @@
+//! The lock of a profile: used as it is where it fits, made where there is none.
+//!
+//! Packages move only with an update. A container image that the profile has gained is resolved and added by itself, since
+//! nothing else moves with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::check::CheckedProfile;
+use crate::context::Context;
+use crate::images::{self, Skopeo};
+use crate::lock::{self, Image, Lock, Package, PackageRequest, stale};
+use crate::plan::Plan;
+use crate::tools::Tools;
+
+/// Whose lock it is, and where.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The profile.
+    pub checked: &'a CheckedProfile,
+    /// Its services.
+    pub plan: &'a Plan,
+    /// The file of the profile.
+    pub path: &'a Path,
+    /// Seconds since 1970: what indexes have to be valid at.
+    pub now: i64,
+}
+
+impl Subject<'_> {
+    /// Where the lock is: beside the profile.
+    pub fn lock_path(&self) -> PathBuf {
+        self.path.with_extension("lock")
+    }
+
+    /// The lock to build from. Where there is none it is made; where the profile has gained container images they are
+    /// added; both are saved.
+    ///
+    /// # Errors
+    /// [`InputError`] if the lock does not fit the profile any more; else if an archive cannot be had or trusted.
+    pub fn lock(&self, context: &Context) -> Result<Lock> {
+        let path = self.lock_path();
+        let Some(lock) = lock::load(&path)? else {
+            return self.update(None, context);
+        };
+        self.check_fits(&lock, &path, context)?;
+        let wanted = self.references();
+        let known: BTreeSet<&String> = lock.images.iter().map(|image| &image.reference).collect();
+        if wanted.iter().all(|reference| known.contains(reference)) {
+            return Ok(lock);
+        }
+        let missing: BTreeSet<String> =
+            wanted.iter().filter(|image| !known.contains(image)).cloned().collect();
+        let mut extended = lock.clone();
+        extended.images.retain(|image| wanted.contains(&image.reference));
+        extended.images.extend(self.resolve_images(&missing, &lock, context)?);
+        extended.images.sort();
+        extended.version += 1;
+        lock::save(&extended, &path)?;
+        context.ui.note(format!("{}: added {}", path.display(), list(&missing)));
+        Ok(extended)
+    }
+
+    /// Takes the newest of everything, saves the lock, and says what moved.
+    ///
+    /// # Errors
+    /// If an archive cannot be had or trusted, or the packages do not go together. The old lock is then untouched.
+    pub fn update(&self, old: Option<&Lock>, context: &Context) -> Result<Lock> {
+        let resolved = lock::resolve_packages(&self.request(), self.now, context)?;
+        let mut lock = lock::update(old, resolved, old.map(|old| old.images.clone()).unwrap_or_default());
+        let images = self.resolve_images(&self.references(), &lock, context)?;
+        lock.images = keep_known(images, old);
+        lock.images.sort();
+        lock::save(&lock, &self.lock_path())?;
+        Ok(lock)
+    }
+
+    fn check_fits(&self, lock: &Lock, path: &Path, context: &Context) -> Result<()> {
+        let wishes = self.request().load(&context.project)?;
+        stale::check_request(lock, &wishes).with_context(|| format!("using {}", path.display()))
+    }
+
+    fn request(&self) -> PackageRequest {
+        let profile = self.checked.profile();
+        PackageRequest {
+            distribution: self.checked.distribution().name.clone(),
+            platform: self.checked.platform().name.clone(),
+            packages: profile.machine.packages.clone(),
+            features: features(self.checked),
+        }
+    }
+
+    fn references(&self) -> BTreeSet<String> {
+        images::references(self.checked, self.plan)
+    }
+
+    fn resolve_images(
+        &self,
+        references: &BTreeSet<String>,
+        lock: &Lock,
+        context: &Context,
+    ) -> Result<Vec<Image>> {
+        if references.is_empty() {
+            return Ok(Vec::new());
+        }
+        let skopeo = Skopeo::new(&tools(lock, context)?, context)?;
+        images::resolve(references, &skopeo, context)
+    }
+}
+
+/// The tools of `lock`, unpacked.
+///
+/// # Errors
+/// If a package cannot be had or the cache cannot be written.
+pub fn tools(lock: &Lock, context: &Context) -> Result<Tools> {
+    prepared(lock.tools.iter().collect(), lock, context)
+}
+
+/// The tools of `lock` with those of the virtual machine, unpacked.
+///
+/// # Errors
+/// As for [`tools`].
+pub fn machine_tools(lock: &Lock, context: &Context) -> Result<Tools> {
+    prepared(lock.tools.iter().chain(&lock.machine).collect(), lock, context)
+}
+
+fn prepared(packages: Vec<&Package>, lock: &Lock, context: &Context) -> Result<Tools> {
+    if let Some(tools) = Tools::unpacked(packages.iter().map(|package| &package.sha256), context) {
+        return Ok(tools);
+    }
+    let packages: Vec<Package> = packages.into_iter().cloned().collect();
+    Tools::prepare(&lock::fetch(&packages, lock, context).context("fetching the tools")?, context)
+}
+
+/// `images`, where those that could not be resolved now keep what `old` knew of them.
+fn keep_known(images: Vec<Image>, old: Option<&Lock>) -> Vec<Image> {
+    let known: BTreeMap<&str, &Image> =
+        old.iter().flat_map(|lock| &lock.images).map(|image| (image.reference.as_str(), image)).collect();
+    let keep = |image: Image| match known.get(image.reference.as_str()) {
+        Some(known) if image.digest.is_none() => (*known).clone(),
+        _ => image,
+    };
+    images.into_iter().map(keep).collect()
+}
+
+fn list(references: &BTreeSet<String>) -> String {
+    references.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// The words of the distribution's `features` that the profile's settings ask for: filesystems of its disks, the TPM.
+fn features(checked: &CheckedProfile) -> Vec<String> {
+    let profile = checked.profile();
+    let filesystems = profile.disks.values().filter_map(|disk| disk.filesystem);
+    let words = filesystems.filter_map(|kind| serde_json::to_value(kind).ok()?.as_str().map(str::to_owned));
+    let known = &checked.distribution().system.features;
+    let mut features: BTreeSet<String> = words.filter(|word| known.contains_key(word)).collect();
+    if profile.machine.tpm {
+        features.insert("tpm".to_owned());
+    }
+    features.into_iter().collect()
+}

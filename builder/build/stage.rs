@@ -1,0 +1,136 @@
+//! Results that are kept under the digest of their inputs.
+//!
+//! A stage makes a folder. It is made in a temporary folder beside its final place, under a lock that a second build
+//! on the same cache waits for, and appears whole or not at all.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::context::Context;
+use crate::digest::Sha256;
+use crate::{atomic, interrupt};
+
+/// How often a waiting build looks whether the other one is done.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// A folder in the cache: `CACHE/KIND/KEY/`.
+#[derive(Debug, Clone)]
+pub struct Stage {
+    kind: &'static str,
+    folder: PathBuf,
+    target: PathBuf,
+}
+
+impl Stage {
+    /// The place for the result of `kind` that is made from the inputs digested in `key`.
+    pub fn new(context: &Context, kind: &'static str, key: &Sha256) -> Self {
+        let folder = context.cache.join(kind);
+        let target = folder.join(key.to_string());
+        Self { kind, folder, target }
+    }
+
+    /// The finished folder, if there is one.
+    pub fn ready(&self) -> Option<PathBuf> {
+        self.target.is_dir().then(|| self.target.clone())
+    }
+
+    /// The finished folder; `make` fills it where it is missing. While another process makes it, this one waits.
+    ///
+    /// # Errors
+    /// Those of `make`, and any of the cache's file system. Nothing half-made is kept.
+    pub fn get(&self, context: &Context, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        if let Some(ready) = self.ready() {
+            return Ok(ready);
+        }
+        fs::create_dir_all(&self.folder).with_context(|| format!("creating {}", self.folder.display()))?;
+        let _lock = self.lock(context)?;
+        if let Some(ready) = self.ready() {
+            return Ok(ready);
+        }
+        let temporary = tempfile::Builder::new()
+            .prefix(".making-")
+            .tempdir_in(&self.folder)
+            .with_context(|| format!("creating a folder in {}", self.folder.display()))?;
+        let content = temporary.path().join("content");
+        fs::create_dir(&content).with_context(|| format!("creating {}", content.display()))?;
+        make(&content)?;
+        interrupt::check()?;
+        atomic::publish_dir(&content, &self.target)?;
+        Ok(self.target.clone())
+    }
+
+    /// Waits for the right to make this result. The lock ends with the returned file, or with the process.
+    fn lock(&self, context: &Context) -> Result<File> {
+        let path = self.target.with_extension("lock");
+        let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+        let mut told = false;
+        while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            if error != rustix::io::Errno::WOULDBLOCK {
+                return Err(error).with_context(|| format!("locking {}", path.display()));
+            }
+            if !told {
+                context.ui.note(format!("another build is making this {}; waiting for it", self.kind));
+                told = true;
+            }
+            interrupt::check()?;
+            std::thread::sleep(PATIENCE);
+        }
+        Ok(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use anyhow::bail;
+
+    use super::*;
+    use crate::ui::Ui;
+
+    fn context(cache: &Path) -> Context {
+        Context {
+            project: PathBuf::new(),
+            cache: cache.to_owned(),
+            ui: Ui::silent(),
+            jobs: 1,
+            mirror: None,
+            registry_mirror: None,
+            offline: true,
+        }
+    }
+
+    #[test]
+    fn a_failed_stage_leaves_nothing_and_the_next_run_works() {
+        let cache = tempfile::tempdir().unwrap();
+        let context = context(cache.path());
+        let stage = Stage::new(&context, "layer", &Sha256::of_bytes(b"inputs"));
+        let failed = stage.get(&context, |folder| {
+            fs::write(folder.join("half"), "")?;
+            bail!("no space")
+        });
+        assert!(failed.is_err() && stage.ready().is_none());
+        let made = stage.get(&context, |folder| Ok(fs::write(folder.join("whole"), "")?)).unwrap();
+        assert!(made.join("whole").exists() && !made.join("half").exists());
+    }
+
+    #[test]
+    fn two_builds_at_once_make_it_once() {
+        let cache = tempfile::tempdir().unwrap();
+        let context = context(cache.path());
+        let made = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let stage = Stage::new(&context, "layer", &Sha256::of_bytes(b"inputs"));
+                    stage.get(&context, |_| Ok(drop(made.fetch_add(1, Ordering::SeqCst)))).unwrap();
+                });
+            }
+        });
+        assert_eq!(made.load(Ordering::SeqCst), 1);
+    }
+}

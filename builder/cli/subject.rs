@@ -1,0 +1,72 @@
+//! From a profile's path to what the building verbs work on: the checked profile with its plan.
+
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use super::Session;
+use super::output::{self, Rejected};
+use crate::build::locking::Subject;
+use crate::check::CheckedProfile;
+use crate::lock::{Lock, stale};
+use crate::plan::Plan;
+use crate::secrets::{self, Secrets};
+
+/// A profile that can be built.
+pub(super) struct Owned {
+    /// The profile.
+    pub(super) checked: CheckedProfile,
+    /// Its services.
+    pub(super) plan: Plan,
+    path: PathBuf,
+    now: i64,
+}
+
+impl Owned {
+    pub(super) fn borrow(&self) -> Subject<'_> {
+        Subject { checked: &self.checked, plan: &self.plan, path: &self.path, now: self.now }
+    }
+}
+
+impl Session {
+    /// The checked profile at `path` with its plan; findings are shown.
+    ///
+    /// # Errors
+    /// [`Rejected`] if the profile is wrong.
+    pub(super) fn subject(&self, path: &Path) -> anyhow::Result<Owned> {
+        let path = self.find(path);
+        let checked = self.checked(&path)?;
+        let plan = Plan::new(&checked, checked.catalog())?;
+        Ok(Owned { checked, plan, path, now: now() })
+    }
+
+    /// The secrets in the file `path`; findings are shown.
+    ///
+    /// # Errors
+    /// [`Rejected`] if the file is wrong for this profile.
+    pub(super) fn secrets(&self, path: &Path, checked: &CheckedProfile) -> anyhow::Result<Secrets> {
+        match secrets::load(path, checked, checked.catalog()) {
+            Ok(secrets) => {
+                output::findings(secrets.findings(), self.ui.colour());
+                Ok(secrets)
+            }
+            Err(findings) => {
+                output::findings(&findings, self.ui.colour());
+                Err(Rejected.into())
+            }
+        }
+    }
+
+    /// Tells that a lock is old: what is built from it lacks the patches since.
+    pub(super) fn warn_if_stale(&self, lock: &Lock, subject: &Owned) {
+        if let Some(warning) = stale::warning(lock, subject.now) {
+            self.ui.warn(format!("{}: {warning}", subject.borrow().lock_path().display()));
+        }
+    }
+}
+
+/// Seconds since 1970. It decides whether signed indexes are still valid and whether a lock is old; it reaches no output.
+#[allow(clippy::disallowed_methods, reason = "the only place that asks the clock")]
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
