@@ -168,10 +168,11 @@ fn the_tunnel_shares_exactly_one_network_with_each_published_service() {
         assert!(member.names.iter().any(|name| name == host), "{host} is not in {:?}", member.names);
     }
     let holders: Vec<&str> = plan.ingress.iter().map(|rule| rule.service.as_str()).collect();
-    assert_eq!(
-        holders,
-        ["jellyfin", "nextcloud", "plex", "qbittorrent", "sonarr", "uptime-kuma", "uptime-kuma"]
-    );
+    let twice = ["umami", "umami", "uptime-kuma", "uptime-kuma", "wizarr"];
+    let once =
+        ["immich", "jellyfin", "maintainerr", "nextcloud", "plex", "prowlarr", "qbittorrent", "radarr"];
+    let expected: Vec<&str> = once.into_iter().chain(["seerr", "sonarr", "tautulli"]).chain(twice).collect();
+    assert_eq!(holders, expected);
 }
 
 #[test]
@@ -219,7 +220,10 @@ fn access_stands_in_each_rule_and_nothing_else_is_served() {
     }
     let open: Vec<&str> =
         plan.ingress.iter().filter(|rule| rule.access.is_none()).map(|rule| rule.hostname.as_str()).collect();
-    assert_eq!(open, ["cloud.example.com", "status.example.com"]);
+    assert_eq!(
+        open,
+        ["cloud.example.com", "requests.example.com", "count.example.com", "status.example.com"]
+    );
 }
 
 #[test]
