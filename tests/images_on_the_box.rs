@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 
 use boxwright::context::Context;
 use boxwright::images::{Skopeo, fetch, resolve, write_layer};
-use boxwright::tool::{Running, Tool};
+use boxwright::tool::Tool;
 use boxwright::ui::Ui;
 use serde_json::{Value, json};
 
+use support::docker::{Docker, PATH};
 use support::registry::{Content, Fault, Registry, format_of};
 use support::standin::{Image, Layer, Role};
 
@@ -22,63 +23,6 @@ const CLOUDFLARED: &str = "docker.io/cloudflare/cloudflared:2026.8.2";
 const NEXTCLOUD: &str = "docker.io/library/nextcloud:34.0.4-apache";
 const SONARR: &str = "lscr.io/linuxserver/sonarr:4.0.19.2979-ls321";
 const PLEX: &str = "docker.io/plexinc/pms-docker:1.43.4";
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-struct Docker {
-    folder: PathBuf,
-    running: Option<Running>,
-}
-
-impl Docker {
-    fn start(folder: &Path, mirror: &str) -> Self {
-        let at = |name: &str| folder.join(name).display().to_string();
-        std::fs::write(folder.join("daemon.json"), "{}").unwrap();
-        let running = Tool::new("dockerd")
-            .env("PATH", PATH)
-            .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")])
-            .args(["--host", &format!("unix://{}", at("sock")), "--config-file", &at("daemon.json")])
-            .args(["--iptables=false", "--ip6tables=false", "--ip-forward=false", "--bridge=none"])
-            .args(["--storage-driver", "overlay2", "--registry-mirror", &format!("http://{mirror}")])
-            .stdout_file(std::fs::File::create(folder.join("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let docker = Self { folder: folder.to_owned(), running: Some(running) };
-        let begin = Instant::now();
-        while docker.command(&["version"]).output().is_err() {
-            assert!(begin.elapsed() < Duration::from_secs(60), "dockerd does not start");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        docker
-    }
-
-    fn command(&self, arguments: &[&str]) -> Tool {
-        let socket = format!("unix://{}", self.folder.join("sock").display());
-        Tool::new("docker")
-            .env("PATH", PATH)
-            .env("HOME", &self.folder)
-            .args(["--host", &socket])
-            .args(arguments)
-    }
-
-    fn id(&self, name: &str) -> String {
-        let output = self.command(&["image", "inspect", "--format", "{{.Id}}", name]).output().unwrap();
-        String::from_utf8(output).unwrap().trim().to_owned()
-    }
-}
-
-impl Drop for Docker {
-    fn drop(&mut self) {
-        let Some(mut running) = self.running.take() else { return };
-        let pid = rustix::process::Pid::from_raw(running.id() as i32).unwrap();
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        for _ in 0..200 {
-            if matches!(running.try_wait(), Ok(Some(_)) | Err(_)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
 
 struct Machine {
     folder: PathBuf,
@@ -120,16 +64,6 @@ impl Machine {
         let text = std::fs::read_to_string(self.folder.join("systemctl.log")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     }
-}
-
-fn able() -> bool {
-    let there = |name: &str| PATH.split(':').any(|folder| Path::new(folder).join(name).is_file());
-    let able = rustix::process::geteuid().is_root()
-        && ["dockerd", "docker", "python3", "skopeo"].into_iter().all(there);
-    if !able {
-        eprintln!("SKIPPED: this needs root, dockerd, docker, python3 and skopeo");
-    }
-    able
 }
 
 /// Makes the images layer with `embedded` in `folder/layer`, through the registry, as a build does.
@@ -184,7 +118,7 @@ fn prepare(folder: &Path, registry: &Registry, images: &BTreeMap<String, Image>)
 
 #[test]
 fn images_are_loaded_pulled_and_made_good() {
-    if !able() {
+    if !support::docker::able(&["dockerd", "docker", "python3", "skopeo"]) {
         return;
     }
     let base = support::standin::busybox().map_or_else(Layer::without_busybox, |path| Layer::busybox(&path));
@@ -217,10 +151,13 @@ fn images_are_loaded_pulled_and_made_good() {
         assert_eq!(docker.id(name), images[name].id(), "{name}: the id is not the configuration's digest");
     }
     assert!(registry.requests().len() > before);
+    let problem = std::fs::read_to_string(folder.path().join("run/problems/images")).unwrap();
+    assert!(problem.starts_with("container images that are not there yet: sonarr:"), "{problem}");
 
     registry.fault(None);
     running.wait().unwrap();
     assert_eq!(machine.status()["complete"], true);
+    assert!(!machine.has("run/problems/images"));
     for name in [CLOUDFLARED, NEXTCLOUD, SONARR, PLEX] {
         assert_eq!(docker.id(name), images[name].id(), "{name}");
     }
@@ -253,6 +190,10 @@ fn images_are_loaded_pulled_and_made_good() {
     let output = String::from_utf8(machine.loader().output().unwrap()).unwrap();
     assert_eq!(output.matches("was interrupted").count(), 2, "{output}");
     assert_eq!(std::fs::read_dir(folder.path().join("state/images")).unwrap().count(), 0);
+    let own = boxwright::digest::Sha256::of_bytes(&images[SONARR].layers[1]).to_string();
+    let pulls =
+        registry.requests().iter().filter(|line| line.contains("/blobs/") && line.contains(&own)).count();
+    assert!(pulls >= 3, "a suspect layer was believed: {pulls} pulls of it");
     for name in [NEXTCLOUD, SONARR] {
         assert_eq!(docker.id(name), images[name].id());
     }

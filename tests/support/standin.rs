@@ -267,6 +267,21 @@ impl Image {
         Some((media_type, format!("{value:#}").into_bytes()))
     }
 
+    /// What `docker save` would write of it.
+    pub fn archive(&self, reference: &str) -> Vec<u8> {
+        let name = |bytes: &[u8]| Sha256::of_bytes(bytes).to_string();
+        let layers: Vec<String> = self.layers.iter().map(|layer| name(layer)).collect();
+        let listing = json!([{ "Config": name(&self.config), "RepoTags": [reference], "Layers": layers }]);
+        let mut tree = Tree::new();
+        tree.insert_file("manifest.json", 0o644, listing.to_string()).unwrap();
+        for blob in self.blobs() {
+            tree.insert_file(&name(blob), 0o644, blob).unwrap();
+        }
+        let mut bytes = Vec::new();
+        tree.write_tar(&mut bytes, 0).unwrap();
+        bytes
+    }
+
     /// Configuration and layers.
     pub fn blobs(&self) -> impl Iterator<Item = &[u8]> {
         self.layers.iter().chain([&self.config]).map(Vec::as_slice)
