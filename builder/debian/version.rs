@@ -54,8 +54,8 @@ fn compare_text(left: &mut &[u8], right: &mut &[u8]) -> Ordering {
         if a != b {
             return a.cmp(&b);
         }
-        if a == 0 && !left.first().is_some_and(|byte| *byte == b'~') {
-            // Both are at a digit or at their end.
+        if a == 0 {
+            // Both are at a digit or at their end: `~` and all else weigh something.
             return Ordering::Equal;
         }
         *left = &left[1..];

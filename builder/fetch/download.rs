@@ -4,16 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Read};
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use anyhow::Context as _;
-
-use super::cache::{Cache, Partial};
+use super::cache::Cache;
 use super::http::{Failure, Http};
+use super::transfer::{self, PAUSES, Target, wait};
 use crate::context::Context;
 use crate::digest::Sha256;
 use crate::interrupt;
@@ -21,8 +19,6 @@ use crate::ui::Step;
 
 /// How many files are fetched at once: enough to hide latency, few enough for a mirror to like us.
 const CONNECTIONS: usize = 6;
-/// How often an address is tried that brings nothing new, with the pauses between.
-const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(1500)];
 /// After so many files that a server failed to give, the others are asked first.
 const PATIENCE: u32 = 2;
 
@@ -157,8 +153,9 @@ impl Fetcher {
             }
             Ok(())
         };
+        let work = &work;
         std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..CONNECTIONS.min(wanted.len())).map(|_| scope.spawn(&work)).collect();
+            let threads: Vec<_> = (0..CONNECTIONS.min(wanted.len())).map(|_| scope.spawn(work)).collect();
             let results: Vec<_> = threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
             results.into_iter().try_for_each(|result| {
                 result.unwrap_or_else(|_| Err(anyhow::anyhow!("a download thread has failed")))
@@ -193,7 +190,7 @@ impl Fetcher {
         let first = urls.len();
         let all = urls.into_iter().chain(wanted.last_resort.iter().map(String::as_str));
         for (number, url) in all.enumerate() {
-            match self.from(url, wanted, &mut partial, step)? {
+            match transfer::from(&self.http, url, &mut Target { wanted, partial: &mut partial, step })? {
                 Ok(()) => return partial.publish(),
                 Err(failure) => {
                     let (gone, reason) = match failure {
@@ -215,98 +212,6 @@ impl Fetcher {
         Err(error.into())
     }
 
-    /// Fetches what is missing of the file from one address. The outer error is this machine's.
-    fn from(
-        &self,
-        url: &str,
-        wanted: &Wanted,
-        partial: &mut Partial,
-        step: &Step,
-    ) -> anyhow::Result<Result<(), Failure>> {
-        let mut pauses = PAUSES.iter();
-        let mut restarted = false;
-        loop {
-            interrupt::check()?;
-            let before = partial.length;
-            let failure = match self.transfer(url, wanted, partial, step)? {
-                Err(failure) => failure,
-                Ok(()) if partial.hasher.clone().finish() == wanted.sha256 => return Ok(Ok(())),
-                // What another mirror had sent before may be what is wrong.
-                Ok(()) => {
-                    let wrong =
-                        Failure::Permanent("it has another content than the signed index says".into());
-                    let resumed = before > 0 && !restarted;
-                    restarted = true;
-                    partial.restart().context("writing to the cache")?;
-                    if resumed {
-                        continue;
-                    }
-                    return Ok(Err(wrong));
-                }
-            };
-            match failure {
-                Failure::Range if !restarted => {
-                    restarted = true;
-                    partial.restart().context("writing to the cache")?;
-                }
-                Failure::Temporary(reason) => {
-                    if partial.length > before {
-                        pauses = PAUSES.iter();
-                    }
-                    match pauses.next() {
-                        Some(pause) => wait(*pause)?,
-                        None => return Ok(Err(Failure::Temporary(reason))),
-                    }
-                }
-                other => return Ok(Err(other)),
-            }
-        }
-    }
-
-    /// One request: appends what comes to the partial file.
-    fn transfer(
-        &self,
-        url: &str,
-        wanted: &Wanted,
-        partial: &mut Partial,
-        step: &Step,
-    ) -> anyhow::Result<Result<(), Failure>> {
-        if partial.length == wanted.size {
-            return Ok(Ok(()));
-        }
-        if partial.length > wanted.size {
-            return Ok(Err(Failure::Range));
-        }
-        let mut body = match self.http.get(url, partial.length) {
-            Ok(body) => body,
-            Err(failure) => return Ok(Err(failure)),
-        };
-        if body.start != partial.length {
-            partial.restart().context("writing to the cache")?;
-        }
-        if body.start != partial.length || body.total.is_some_and(|total| total != wanted.size) {
-            return Ok(Err(Failure::Permanent("it has another size than the signed index says".into())));
-        }
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            interrupt::check()?;
-            let count = match body.reader.read(&mut buffer) {
-                Ok(0) if partial.length == wanted.size => return Ok(Ok(())),
-                Ok(0) => return Ok(Err(Failure::Temporary("the transfer broke off".into()))),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Ok(Err(Failure::Temporary(format!("the transfer broke off: {error}")))),
-            };
-            if partial.length + count as u64 > wanted.size {
-                return Ok(Err(Failure::Permanent("it is larger than the signed index says".into())));
-            }
-            partial
-                .append(&buffer[..count])
-                .with_context(|| format!("writing {} to the cache", wanted.name))?;
-            step.advance(count as u64);
-        }
-    }
-
     /// The addresses, those of failing servers last.
     fn by_health<'a>(&self, urls: &'a [String]) -> Vec<&'a str> {
         let failures = locked(&self.failures);
@@ -326,16 +231,6 @@ fn server(url: &str) -> &str {
 /// A lock whose holder panicked still guards usable data: maps of finished things.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// Sleeps, but not through Ctrl-C.
-fn wait(pause: Duration) -> anyhow::Result<()> {
-    let slice = Duration::from_millis(100);
-    for _ in 0..pause.as_millis().div_ceil(slice.as_millis()) {
-        interrupt::check()?;
-        std::thread::sleep(slice);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod cache;
 mod download;
 mod http;
+mod transfer;
 
 pub use cache::Cache;
 pub use download::{FetchError, Fetcher, Wanted};

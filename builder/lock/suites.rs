@@ -123,6 +123,7 @@ fn find(
             Err(error) => reasons.push(format!("{mirror}/dists/{}: {error:#}", spec.suite)),
         }
     }
+    crate::interrupt::check()?;
     bail!(
         "no mirror has a release of {} ({}) that can be trusted:\n  {}\n\
          name another mirror with --mirror, or in the profile",

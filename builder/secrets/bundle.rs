@@ -160,8 +160,7 @@ mod tests {
         assert_eq!(examine(&partition), Contents::Bundle { box_name: "servarr".into(), secrets });
         assert_eq!(examine(&[0; 4096]), Contents::Empty);
         assert_eq!(examine(b"BOXWRIGHTWIPING\n.."), Contents::Wiping);
-        let text =
-            r#"{"box":"servarr","secrets":{"alerts/pushbullet":"o.x","ssh/tunnel":"a\"b\u0001é"}}"#;
+        let text = r#"{"box":"servarr","secrets":{"alerts/pushbullet":"o.x","ssh/tunnel":"a\"b\u0001é"}}"#;
         assert_eq!(payload(&partition), Ok(text.as_bytes()));
     }
 

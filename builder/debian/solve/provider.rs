@@ -1,8 +1,4 @@
-//! Chooses packages: everything that a list of packages needs, as `apt-get install` without recommendations would from
-//! an empty system.
-//!
-//! An [`Index`] and a [`Request`] go in, the chosen candidates come out, or a [`Conflict`] that names the chain. The
-//! solver is resolvo; nothing outside this file knows that.
+//! The index as resolvo asks for it.
 //!
 //! How Debian's relations are put to it (resolvo wants all candidates of one version set to share a package name):
 //! * a package has one candidate, its newest version: apt does not look at others either;
@@ -11,95 +7,18 @@
 //! * `Conflicts` and `Breaks` forbid each package that they match: a set without candidates, as a constraint.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Display};
+use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use resolvo::{
     Candidates, Condition, ConditionId, Dependencies, DependencyProvider, HintDependenciesAvailable,
-    Interner, KnownDependencies, NameId, Problem, Requirement, SolvableId, Solver, SolverCache, StringId,
-    UnsolvableOrCancelled, VersionSetId, VersionSetUnionId,
+    Interner, KnownDependencies, NameId, Requirement, SolvableId, SolverCache, StringId, VersionSetId,
+    VersionSetUnionId,
 };
 
-use super::index::{Candidate, Index, Priority};
-use super::relation::{self, Atom};
-
-/// What to choose packages for.
-#[derive(Debug, Clone, Copy)]
-pub struct Request<'a> {
-    /// The packages that are asked for.
-    pub wanted: &'a [String],
-    /// Packages that must not be chosen, each with the reason.
-    pub excluded: &'a BTreeMap<String, String>,
-    /// Packages that count as there already: they are not chosen, and what they need is not looked at.
-    pub assumed: &'a [String],
-    /// Whether all essential and required packages are wanted too: the set of a system, not of a folder of tools.
-    pub system: bool,
-}
-
-/// Why there is no choice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Conflict {
-    /// Packages that were asked for and do not exist, each with similar names.
-    Unknown(Vec<(String, Vec<String>)>),
-    /// Packages exclude each other or need what does not exist: the chain, as a tree of lines.
-    Unsatisfiable(String),
-}
-
-impl Display for Conflict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(names) => {
-                for (name, similar) in names {
-                    write!(f, "there is no package `{name}`")?;
-                    if !similar.is_empty() {
-                        write!(f, " (did you mean `{}`?)", similar.join("`, `"))?;
-                    }
-                    f.write_str("\n")?;
-                }
-                Ok(())
-            }
-            Self::Unsatisfiable(tree) => write!(f, "these packages cannot be installed together:\n{tree}"),
-        }
-    }
-}
-
-impl std::error::Error for Conflict {}
-
-/// Chooses the packages for `request`, sorted by name.
-///
-/// # Errors
-/// [`Conflict`].
-pub fn solve<'a>(index: &'a Index, request: &Request<'_>) -> Result<Vec<&'a Candidate>, Conflict> {
-    let provider = Provider::new(index, request);
-    let unknown = provider.unknown(request.wanted);
-    if !unknown.is_empty() {
-        return Err(Conflict::Unknown(unknown));
-    }
-    let mut wanted: BTreeSet<&str> = request.wanted.iter().map(String::as_str).collect();
-    if request.system {
-        let base = index.iter().filter(|c| c.essential || c.priority == Priority::Required);
-        wanted.extend(base.map(|candidate| candidate.name.as_str()));
-    }
-    let requirements =
-        wanted.iter().map(|name| provider.requirement(&[Atom { name, constraint: None }]).into()).collect();
-    let mut solver = Solver::new(provider);
-    match solver.solve(Problem::new().requirements(requirements)) {
-        Ok(solution) => {
-            let provider = solver.provider();
-            let chosen: BTreeMap<&str, &Candidate> = solution
-                .into_iter()
-                .filter_map(|id| provider.candidate(id))
-                .filter(|candidate| !request.assumed.contains(&candidate.name))
-                .map(|candidate| (candidate.name.as_str(), candidate))
-                .collect();
-            Ok(chosen.into_values().collect())
-        }
-        Err(UnsolvableOrCancelled::Unsolvable(conflict)) => Err(Conflict::Unsatisfiable(
-            conflict.display_user_friendly(&solver).to_string().trim_end().to_owned(),
-        )),
-        Err(UnsolvableOrCancelled::Cancelled(_)) => Err(Conflict::Unsatisfiable("interrupted".into())),
-    }
-}
+use super::Request;
+use crate::debian::index::{Candidate, Index};
+use crate::debian::relation::{self, Atom};
 
 /// A set of versions of one name. A name has at most one candidate, so a set either holds it or is empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,7 +41,7 @@ struct Interned {
 }
 
 /// The index as resolvo asks for it. A candidate's number is its name's number: the position in the sorted index.
-struct Provider<'a, 'r> {
+pub(super) struct Provider<'a, 'r> {
     candidates: Vec<&'a Candidate>,
     /// Virtual name to the numbers of its providers, best first, with the version that they provide.
     providers: BTreeMap<&'a str, Vec<(usize, Option<&'a str>)>>,
@@ -132,7 +51,7 @@ struct Provider<'a, 'r> {
 }
 
 impl<'a, 'r> Provider<'a, 'r> {
-    fn new(index: &'a Index, request: &Request<'r>) -> Self {
+    pub(super) fn new(index: &'a Index, request: &Request<'r>) -> Self {
         let candidates: Vec<&Candidate> = index.iter().collect();
         let mut providers: BTreeMap<&str, Vec<(usize, Option<&str>)>> = BTreeMap::new();
         for (number, candidate) in candidates.iter().enumerate() {
@@ -155,7 +74,7 @@ impl<'a, 'r> Provider<'a, 'r> {
         }
     }
 
-    fn candidate(&self, id: SolvableId) -> Option<&'a Candidate> {
+    pub(super) fn candidate(&self, id: SolvableId) -> Option<&'a Candidate> {
         self.candidates.get(id.into_raw() as usize).copied()
     }
 
@@ -164,7 +83,7 @@ impl<'a, 'r> Provider<'a, 'r> {
     }
 
     /// The wanted packages that nothing is called or provides, with similar names.
-    fn unknown(&self, wanted: &[String]) -> Vec<(String, Vec<String>)> {
+    pub(super) fn unknown(&self, wanted: &[String]) -> Vec<(String, Vec<String>)> {
         let missing = wanted
             .iter()
             .filter(|name| self.number(name).is_none() && !self.providers.contains_key(name.as_str()));
@@ -201,7 +120,7 @@ impl<'a, 'r> Provider<'a, 'r> {
     }
 
     /// One of `atoms`, the first ones preferred.
-    fn requirement(&self, atoms: &[Atom<'_>]) -> Requirement {
+    pub(super) fn requirement(&self, atoms: &[Atom<'_>]) -> Requirement {
         let mut sets: Vec<VersionSetId> = Vec::new();
         for atom in atoms {
             for number in self.matches(atom) {
@@ -376,7 +295,3 @@ impl DependencyProvider for Provider<'_, '_> {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "solve_tests.rs"]
-mod tests;
