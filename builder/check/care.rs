@@ -25,7 +25,7 @@ pub(super) fn backup(facts: &Facts<'_>, report: &mut Report<'_>) {
     if backup.to.is_empty() {
         let finding = Finding::error("no-target", "the backup goes nowhere");
         let help = "write to = [{ s3 = \"BUCKET\", endpoint = \"ACCOUNT.r2.cloudflarestorage.com\" }]";
-        report.add(At::Key(&["backup", "to"]), finding.help(help));
+        report.add(At::Whole(&["backup", "to"]), finding.help(help));
     }
     let mut seen: Vec<&BackupTarget> = Vec::new();
     for (position, target) in backup.to.iter().enumerate() {
@@ -66,7 +66,7 @@ fn backup_target(target: &BackupTarget, position: &str, report: &mut Report<'_>)
         (None, None) | (Some(_), Some(_)) => {
             let finding = Finding::error("bad-target", "a target is either a bucket or a disk");
             report.add(
-                At::Value(&path),
+                At::Whole(&path),
                 finding.help("write { s3 = \"BUCKET\", endpoint = \"…\" } or { disk = \"…\" }"),
             );
         }
@@ -101,7 +101,7 @@ fn endpoint(target: &BackupTarget, position: &str, report: &mut Report<'_>) {
         None => {
             let finding = Finding::error("bad-target", "the bucket's server is missing");
             let help = "add endpoint = \"ACCOUNT.r2.cloudflarestorage.com\" or \"s3.REGION.amazonaws.com\"";
-            report.add(At::Key(&["backup", "to", position]), finding.help(help));
+            report.add(At::Whole(&["backup", "to", position]), finding.help(help));
         }
         Some(endpoint) if endpoint.contains("://") || endpoint.contains('/') || endpoint.is_empty() => {
             let host = endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest);

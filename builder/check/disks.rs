@@ -27,7 +27,7 @@ pub(super) fn sources(facts: &Facts<'_>, report: &mut Report<'_>) {
             };
             let help =
                 "write one of label = \"…\", uuid = \"…\", nfs = \"host:/path\", cifs = \"//host/share\"";
-            report.add(At::Key(&path), finding.help(help));
+            report.add(At::Whole(&path), finding.help(help));
             continue;
         };
         let (key, text) = match source {

@@ -60,6 +60,8 @@ pub(super) enum At<'p> {
     Key(&'p [&'p str]),
     /// The value at this path.
     Value(&'p [&'p str]),
+    /// The key at this path, and the finding is about all that stands in it.
+    Whole(&'p [&'p str]),
 }
 
 /// Where findings are put.
@@ -75,11 +77,13 @@ impl<'a> Report<'a> {
 
     /// Adds a finding about a place, unless the shape of that place is wrong already.
     pub(super) fn add(&mut self, at: At<'_>, finding: Finding) {
-        let (path, span) = match at {
-            At::Key(path) => (path, self.document.places.key(path)),
-            At::Value(path) => (path, self.document.places.value(path)),
+        let places = &self.document.places;
+        let (known, span) = match at {
+            At::Key(path) => (self.document.is_faulty(path), places.key(path)),
+            At::Value(path) => (self.document.is_faulty(path), places.value(path)),
+            At::Whole(path) => (self.document.is_faulty_inside(path), places.key(path)),
         };
-        if !self.document.is_faulty(path) {
+        if !known {
             self.findings.push(finding.at(&self.document.path, span));
         }
     }

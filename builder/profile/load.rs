@@ -34,13 +34,17 @@ pub struct Document {
 }
 
 impl Document {
-    /// Whether there is a finding about the shape of `path`, of something in it or of something around it: what rules
-    /// say about it would follow from that.
+    /// Whether there is a finding about the shape of what is at `path`, or of something around it: what rules say of it
+    /// would follow from that.
     pub fn is_faulty(&self, path: &[&str]) -> bool {
-        self.faulty.iter().any(|faulty| {
-            let common = faulty.len().min(path.len());
-            faulty[..common].iter().zip(path).all(|(one, other)| one == other)
-        })
+        self.faulty
+            .iter()
+            .any(|faulty| faulty.len() <= path.len() && faulty.iter().zip(path).all(|(a, b)| a == b))
+    }
+
+    /// Whether there is such a finding about anything in what is at `path`.
+    pub fn is_faulty_inside(&self, path: &[&str]) -> bool {
+        self.faulty.iter().any(|faulty| faulty.iter().zip(path).all(|(a, b)| a == b))
     }
 }
 
@@ -96,8 +100,8 @@ fn understand(path: &Path, text: &str, findings: &mut Findings) -> Option<Docume
             return None;
         }
     };
-    let shape = shape::compare(json_schema::value(), &table, text.len());
-    let faulty = shape.faults.iter().map(|fault| fault.path.clone()).collect();
+    let shape = shape::compare(json_schema::value(), &table, text);
+    let faulty = shape.faults.iter().flat_map(|fault| [&fault.path, &fault.meant]).cloned().collect();
     let complete = shape.faults.is_empty();
     for fault in shape.faults {
         findings.push(finding(path, fault));

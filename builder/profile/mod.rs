@@ -11,6 +11,7 @@ pub mod service;
 mod shape;
 pub mod spans;
 pub mod values;
+mod wording;
 
 pub use load::{Document, Loaded};
 pub use nearest::nearest;

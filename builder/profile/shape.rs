@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 use super::nearest::nearest;
 use super::spans::KeyPath;
 use super::values;
+use super::wording::{self, Kind};
 
 /// One fault of shape.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct Fault {
     pub span: Range<usize>,
     /// The path of what is wrong.
     pub path: KeyPath,
+    /// The path of what was probably meant; the same one if nobody knows.
+    pub meant: KeyPath,
 }
 
 /// What the shape of a document is.
@@ -38,20 +41,21 @@ pub struct Shape {
     pub rest: Value,
 }
 
-/// Compares a document with `schema`. `end` is where the text ends: the place of a section that is missing.
-pub fn compare(schema: &Value, table: &DeTable<'_>, end: usize) -> Shape {
-    let mut walker = Walker { root: schema, faults: Vec::new(), path: Vec::new() };
-    let rest = walker.table(schema, table, &(end..end));
+/// Compares the document of `text` with `schema`.
+pub fn compare(schema: &Value, table: &DeTable<'_>, text: &str) -> Shape {
+    let mut walker = Walker { root: schema, text, faults: Vec::new(), path: Vec::new() };
+    let rest = walker.table(schema, table, &(0..0));
     Shape { faults: walker.faults, rest }
 }
 
-struct Walker<'s> {
+struct Walker<'s, 't> {
     root: &'s Value,
+    text: &'t str,
     faults: Vec<Fault>,
     path: KeyPath,
 }
 
-impl<'s> Walker<'s> {
+impl<'s> Walker<'s, '_> {
     /// The value without what is wrong in it; none if nothing is left.
     fn value(
         &mut self,
@@ -125,13 +129,17 @@ impl<'s> Walker<'s> {
     ) {
         let names: Vec<&str> = known.into_iter().flat_map(Map::keys).map(String::as_str).collect();
         let near = nearest(name, names.iter().copied());
-        let help = match (near, self.home(name)) {
+        let home = self.home(name);
+        let help = match (near, home) {
             (Some(near), _) => format!("write `{near}`"),
-            (None, Some(section)) => format!("`{name}` belongs into `[{section}]`"),
+            (None, Some(section)) => format!("`{name}` belongs in `[{section}]`"),
             (None, None) if names.is_empty() => "remove it".to_owned(),
-            (None, None) => format!("the keys here are {}", list(&names)),
+            (None, None) => format!("the keys here are {}", wording::marked(&names)),
         };
         self.fault("unknown-key", format!("unknown key `{name}`"), Some(help), span.clone());
+        if let (Some(fault), None, Some(section)) = (self.faults.last_mut(), near, home) {
+            fault.meant = vec![section.to_owned(), name.to_owned()];
+        }
         let Some((near, known)) = near.zip(known) else { return };
         if !table.contains_key(near) && !rest.contains_key(near) {
             let kept = self.value(&known[near], value, &span);
@@ -163,20 +171,25 @@ impl<'s> Walker<'s> {
             }
             let property = schema.get("properties").and_then(|known| known.get(name)).unwrap_or(&Value::Null);
             let choices = self.choices(property);
-            let is_section = self.path.is_empty() && choices.iter().any(|choice| choice["type"] == "object");
-            let (what, help) = match (is_section, self.path.is_empty()) {
-                (true, _) => (format!("the section `[{name}]` is missing"), format!("add `[{name}]`")),
-                (false, true) => (format!("the key `{name}` is missing"), format!("add `{name} = …`")),
-                _ => {
-                    let around = self.path.join(".");
-                    (format!("`{around}` lacks the key `{name}`"), format!("add `{name} = …`"))
+            let section = choices.iter().find(|choice| self.path.is_empty() && choice["type"] == "object");
+            let (message, place, add) = match (section, self.path.as_slice()) {
+                (Some(section), _) => {
+                    let end = self.text.len();
+                    (format!("the section `[{name}]` is missing"), end..end, wording::section(name, section))
+                }
+                (None, []) => {
+                    (format!("the key `{name}` is missing"), place.clone(), wording::key(name, &choices))
+                }
+                (None, path) => {
+                    let message = format!("`{}` lacks the key `{name}`", path.join("."));
+                    (message, place.clone(), wording::key(name, &choices))
                 }
             };
             let meaning = property.get("description").or_else(|| choices.first()?.get("description"));
-            let meaning = meaning.and_then(Value::as_str).and_then(|text| text.lines().next());
-            let help = meaning.map_or(help.clone(), |meaning| format!("{help}: {}", lower_first(meaning)));
+            let meaning = meaning.and_then(Value::as_str).map(wording::first_sentence);
+            let help = meaning.map_or(add.clone(), |meaning| format!("{add}: {meaning}"));
             self.path.push(name.to_owned());
-            self.fault("missing-key", what, Some(help), place.clone());
+            self.fault("missing-key", message, Some(help), place);
             self.path.pop();
         }
     }
@@ -200,48 +213,44 @@ impl<'s> Walker<'s> {
         if words.contains(&text) {
             return Some(Value::String(text.to_owned()));
         }
-        let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
-        let all: Vec<&str> = quoted.iter().map(String::as_str).collect();
         let near = nearest(text, words.iter().copied()).map(|near| format!("write \"{near}\""));
         let help = match (near, problems.first()) {
             (Some(near), _) => near,
-            (None, None) => format!("write one of {}", list_plain(&all)),
+            (None, None) => format!("write one of {}", wording::quoted(&words)),
             (None, Some(problem)) if words.is_empty() => problem.clone(),
-            (None, Some(problem)) => format!("{problem}, or {}", list_plain(&all)),
+            (None, Some(problem)) => format!("{problem}, or {}", wording::quoted(&words)),
         };
-        let key = self.subject();
-        self.fault("bad-value", format!("\"{}\" is not a value of {key}", shown(text)), Some(help), span);
+        let message = format!("\"{}\" is not a value of `{}`", wording::shown(text), self.list_or_key());
+        self.fault("bad-value", message, Some(help), span);
         None
     }
 
     fn integer(&mut self, schema: &Value, number: Option<i64>, span: Range<usize>) -> Option<Value> {
         let limit = |key: &str| schema.get(key).and_then(Value::as_i64);
         let least = limit("minimum").unwrap_or(i64::MIN);
-        let most = limit("maximum").or_else(|| limit_of_format(schema)).unwrap_or(i64::MAX);
+        let most = limit("maximum").or_else(|| wording::limit_of_format(schema)).unwrap_or(i64::MAX);
         match number {
             Some(number) if (least..=most).contains(&number) => Some(Value::from(number)),
             _ => {
                 let help = format!("expected a whole number from {least} to {most}");
-                let key = self.subject();
-                self.fault("bad-value", format!("the number of {key} is out of range"), Some(help), span);
+                let message = format!("the number of `{}` is out of range", self.list_or_key());
+                self.fault("bad-value", message, Some(help), span);
                 None
             }
         }
     }
 
     fn wrong_type(&mut self, choices: &[&'s Value], found: Kind, value: &Spanned<DeValue<'_>>) {
-        let mut wanted: Vec<String> = Vec::new();
-        for choice in choices {
-            let description = self.describe(choice);
-            if !wanted.contains(&description) {
-                wanted.push(description);
+        let mut wanted: Vec<&str> = Vec::new();
+        for kind in choices.iter().map(|choice| wording::kind(choice)) {
+            if !wanted.contains(&kind) {
+                wanted.push(kind);
             }
         }
-        let wanted = wanted.join(" or ");
-        let key = self.subject();
         let span = if found == Kind::Table { self.section_span(value) } else { value.span() };
-        let help = self.rewrite(choices, value);
-        let message = format!("{key} is {wanted}, not {}", found.name());
+        let written = self.text.get(value.span()).unwrap_or_default();
+        let help = wording::rewrite(choices, value.get_ref(), written);
+        let message = format!("{} must be {}, not {}", self.subject(), wanted.join(" or "), found.name());
         self.fault("wrong-type", message, help, span);
     }
 
@@ -249,32 +258,6 @@ impl<'s> Walker<'s> {
     fn section_span(&self, value: &Spanned<DeValue<'_>>) -> Range<usize> {
         let span = value.span();
         span.start..span.start.saturating_add(1).min(span.end)
-    }
-
-    /// How the same value is written in the type that is wanted.
-    fn rewrite(&self, choices: &[&'s Value], value: &Spanned<DeValue<'_>>) -> Option<String> {
-        let wants = |kind: &str| choices.iter().any(|choice| choice["type"] == kind);
-        match value.get_ref() {
-            DeValue::String(text) if wants("boolean") && (&**text == "true" || &**text == "false") => {
-                Some(format!("write {text} without quotes"))
-            }
-            DeValue::String(text) if wants("boolean") && !wants("string") => {
-                let yes = ["yes", "on", "y", "1"].contains(&text.to_ascii_lowercase().as_str());
-                Some(if yes { "write true".into() } else { "write true or false".into() })
-            }
-            DeValue::String(text) if wants("integer") && text.parse::<i64>().is_ok() => {
-                Some(format!("write {text} without quotes"))
-            }
-            DeValue::String(text) if wants("array") => Some(format!("write [\"{}\"]", shown(text))),
-            DeValue::Integer(number) if wants("string") => Some(format!("write \"{number}\" in quotes")),
-            DeValue::Datetime(time) if wants("string") => Some(format!("write \"{time}\" in quotes")),
-            DeValue::String(_) | DeValue::Boolean(_) if wants("object") => {
-                let keys =
-                    choices.iter().find_map(|choice| choice.get("properties")?.as_object()?.keys().next());
-                Some(keys.map_or("write { … }".into(), |key| format!("write {{ {key} = … }}")))
-            }
-            _ => None,
-        }
     }
 
     /// What may stand for `schema`: references followed, alternatives listed.
@@ -291,106 +274,28 @@ impl<'s> Walker<'s> {
         vec![schema]
     }
 
-    fn describe(&self, schema: &Value) -> String {
-        match schema.get("type").and_then(Value::as_str) {
-            Some("string") => "a text".into(),
-            Some("integer") => "a whole number".into(),
-            Some("boolean") => "true or false".into(),
-            Some("array") => "a list".into(),
-            Some("object") => "a table".into(),
-            _ => "something else".into(),
+    /// The path of the key, or of the list in which the item stands.
+    fn list_or_key(&self) -> String {
+        match self.path.as_slice() {
+            [path @ .., _] if self.is_item() => path.join("."),
+            path => path.join("."),
         }
     }
 
+    fn is_item(&self) -> bool {
+        self.path.last().is_some_and(|key| key.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+
     fn subject(&self) -> String {
-        let item = self.path.last().is_some_and(|key| key.bytes().all(|byte| byte.is_ascii_digit()));
-        match (item, self.path.as_slice()) {
-            (true, [path @ .., _]) => format!("an item of `{}`", path.join(".")),
-            (_, path) => format!("`{}`", path.join(".")),
+        if self.is_item() {
+            format!("an item of `{}`", self.list_or_key())
+        } else {
+            format!("`{}`", self.list_or_key())
         }
     }
 
     fn fault(&mut self, code: &'static str, message: String, help: Option<String>, span: Range<usize>) {
-        self.faults.push(Fault { code, message, help, span, path: self.path.clone() });
+        let path = self.path.clone();
+        self.faults.push(Fault { code, message, help, span, meant: path.clone(), path });
     }
-}
-
-/// The kinds of values in TOML.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Text,
-    Integer,
-    Float,
-    Boolean,
-    Time,
-    List,
-    Table,
-}
-
-impl Kind {
-    fn of(value: &DeValue<'_>) -> Self {
-        match value {
-            DeValue::String(_) => Self::Text,
-            DeValue::Integer(_) => Self::Integer,
-            DeValue::Float(_) => Self::Float,
-            DeValue::Boolean(_) => Self::Boolean,
-            DeValue::Datetime(_) => Self::Time,
-            DeValue::Array(_) => Self::List,
-            DeValue::Table(_) => Self::Table,
-        }
-    }
-
-    fn fits(self, schema: &Value) -> bool {
-        match self {
-            Self::Text => schema["type"] == "string" || schema.get("const").is_some(),
-            Self::Integer => schema["type"] == "integer",
-            Self::Boolean => schema["type"] == "boolean",
-            Self::List => schema["type"] == "array",
-            Self::Table => schema["type"] == "object",
-            Self::Float | Self::Time => false,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Text => "a text",
-            Self::Integer => "a whole number",
-            Self::Float => "a number with a fraction",
-            Self::Boolean => "true or false",
-            Self::Time => "a date or time",
-            Self::List => "a list",
-            Self::Table => "a table",
-        }
-    }
-}
-
-/// The largest number of an integer format that schemars writes without a maximum.
-fn limit_of_format(schema: &Value) -> Option<i64> {
-    match schema.get("format")?.as_str()? {
-        "uint8" => Some(u8::MAX.into()),
-        "uint16" => Some(u16::MAX.into()),
-        "uint32" => Some(u32::MAX.into()),
-        _ => None,
-    }
-}
-
-fn list(names: &[&str]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    quoted.join(", ")
-}
-
-fn list_plain(names: &[&str]) -> String {
-    names.join(", ")
-}
-
-fn lower_first(text: &str) -> String {
-    let mut letters = text.chars();
-    let first = letters.next().map(|first| first.to_lowercase().to_string()).unwrap_or_default();
-    format!("{first}{}", letters.as_str().trim_end_matches('.'))
-}
-
-/// A text as part of a message: one short line.
-fn shown(text: &str) -> String {
-    let short: String = text.chars().take(40).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if short.len() < text.len() && text.chars().count() > 40 { format!("{short}…") } else { short }
 }

@@ -110,13 +110,22 @@ pub fn parse(text: &str) -> Result<DeTable<'_>, Vec<SyntaxError>> {
     let mut errors: Vec<SyntaxError> = errors
         .into_iter()
         .map(|error| SyntaxError {
-            message: error.message().trim_end().to_owned(),
+            message: in_words(error.message()),
             span: error.span().unwrap_or(text.len()..text.len()),
         })
         .collect();
     errors.sort_by_key(|error| (error.span.start, error.span.end));
     errors.dedup();
     Err(errors)
+}
+
+/// The parser's words, but for those that only its authors understand.
+fn in_words(message: &str) -> String {
+    match message.trim_end() {
+        "string values must be quoted, expected literal string" => "a string must be in quotes".into(),
+        "invalid basic string, expected `\"`" => "the string has no closing quote".into(),
+        other => other.to_owned(),
+    }
 }
 
 #[cfg(test)]
