@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::catalog::Role;
 use crate::diag::Finding;
 use crate::profile::{BackupTarget, Notifier, Reboot, TimeOfDay};
 
@@ -22,6 +23,13 @@ pub(super) fn vpn(facts: &Facts<'_>, report: &mut Report<'_>) {
 /// Where backups go, how many are kept, and when.
 pub(super) fn backup(facts: &Facts<'_>, report: &mut Report<'_>) {
     let Some(backup) = &facts.profile.backup else { return };
+    if facts.world.catalog.with_role(Role::Backup).is_none() {
+        let finding = Finding::error("no-backup-service", "nothing in overlays/services writes backups");
+        report.add(
+            At::Key(&["backup"]),
+            finding.help("remove the section; the box would only seem to have backups"),
+        );
+    }
     if backup.to.is_empty() {
         let finding = Finding::error("no-target", "the backup goes nowhere");
         let help = "write to = [{ s3 = \"BUCKET\", endpoint = \"ACCOUNT.r2.cloudflarestorage.com\" }]";

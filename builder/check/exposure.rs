@@ -66,7 +66,7 @@ pub(super) fn tunnel(facts: &Facts<'_>, report: &mut Report<'_>) {
         }
         return;
     };
-    if profile.machine.domain.is_none() {
+    if profile.machine.domain.is_none() && !report.is_known(&["box", "domain"]) {
         let finding =
             Finding::error("no-domain", format!("\"{name}\" is a name under a domain, and there is none"));
         report.add(At::Value(&path), finding.help("add domain = \"example.com\" to [box]"));

@@ -11,6 +11,8 @@ mod machine;
 mod network;
 mod report;
 mod services;
+#[cfg(test)]
+mod tests;
 mod words;
 mod world;
 

@@ -75,6 +75,11 @@ impl<'a> Report<'a> {
         Self { document, findings }
     }
 
+    /// Whether the shape of what is at `path` is wrong, so that what follows from it goes without saying.
+    pub(super) fn is_known(&self, path: &[&str]) -> bool {
+        self.document.is_faulty(path)
+    }
+
     /// Adds a finding about a place, unless the shape of that place is wrong already.
     pub(super) fn add(&mut self, at: At<'_>, finding: Finding) {
         let places = &self.document.places;

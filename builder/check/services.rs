@@ -199,6 +199,7 @@ pub(super) fn drawbacks(facts: &Facts<'_>, report: &mut Report<'_>) {
             let mut finding =
                 Finding { severity: drawback.severity, ..Finding::error(code, &drawback.message) };
             finding.help = match (&drawback.help, drawback.acceptable) {
+                (Some(help), true) if help.contains("accept = ") => Some(help.clone()),
                 (Some(help), true) => Some(format!("{help}, or accept = [\"{}\"]", drawback.code)),
                 (None, true) => Some(format!("write accept = [\"{}\"] if you know", drawback.code)),
                 (help, false) => help.clone(),

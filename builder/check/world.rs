@@ -33,6 +33,8 @@ impl World {
     /// # Errors
     /// If a folder or file cannot be read, or a distribution or platform file is wrong.
     pub fn load(project: &Path, profile: &Profile, findings: &mut Findings) -> anyhow::Result<Self> {
+        // Findings name files as a user would.
+        let project = if project == Path::new(".") { Path::new("") } else { project };
         let catalog = Catalog::load(&project.join("overlays/services"), findings)?;
         let distributions = folders_with(project, "distribution.toml")?;
         let platforms = folders_with(project, "platform.toml")?;
