@@ -14,10 +14,11 @@ use crate::plan::Plan;
 const MARK: &str = ".boxwright-render";
 
 pub(super) fn run(session: &Session, arguments: &Render) -> anyhow::Result<()> {
-    let context = session.context(&arguments.profile)?;
-    let profile = session.checked(&arguments.profile)?;
+    let path = session.find(&arguments.profile);
+    let context = session.context(&path)?;
+    let profile = session.checked(&path)?;
     let plan = Plan::new(&profile, profile.catalog())?;
-    let lock = lock::load(&arguments.profile.with_extension("lock"))?;
+    let lock = lock::load(&path.with_extension("lock"))?;
     let images = lock.as_ref().map_or(&[][..], |lock| &lock.images);
     let tree = Inputs { profile: &profile, plan: &plan, images }.tree(&context.project.join("overlays"))?;
     clear(&arguments.to)?;

@@ -134,3 +134,45 @@ fn not_text(path: &Path, error: &std::string::FromUtf8Error) -> Finding {
     Finding::error("not-a-profile", format!("{} is not UTF-8 text, from line {line} on", path.display()))
         .help("a profile is a TOML file; save it as UTF-8")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn loaded(bytes: impl Into<Vec<u8>>) -> Loaded {
+        parse(Path::new("test.toml"), bytes.into())
+    }
+
+    #[test]
+    fn a_deep_or_long_text_is_refused_without_harm() {
+        for text in ["[".repeat(200_000), "a = ".to_owned() + &"[".repeat(200_000), "a={".repeat(100_000)] {
+            assert!(loaded(text).findings.has_errors());
+        }
+        let long = loaded(vec![b'#'; (LARGEST + 1) as usize]);
+        assert_eq!(long.findings.list[0].code, "not-a-profile");
+    }
+
+    proptest! {
+        /// Whatever the bytes are, there is a profile or an error that can be drawn.
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let loaded = loaded(bytes);
+            prop_assert!(loaded.document.is_some() || loaded.findings.has_errors());
+            loaded.findings.render(true);
+        }
+
+        /// So it is for texts that are nearly right.
+        #[test]
+        fn damaged_profiles_are_read_or_refused(
+            at in 0..2000_usize, length in 0..40_usize, instead in "[\\[\\]{}=\"'.,a-z0-9\\\\ \n#é-]{0,12}",
+        ) {
+            let text = include_str!("../../profiles/servarr.toml");
+            let bytes: Vec<u8> = text.bytes().take(at).chain(instead.bytes()).chain(text.bytes().skip(at + length)).collect();
+            let loaded = loaded(bytes);
+            prop_assert!(loaded.document.is_some() || loaded.findings.has_errors());
+            loaded.findings.render(false);
+        }
+    }
+}

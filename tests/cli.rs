@@ -1,0 +1,105 @@
+//! What people see on the command line: transcripts, and how the program ends.
+#![allow(clippy::disallowed_methods, reason = "these tests start the program as people do")]
+
+use std::process::{Command, Stdio};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_boxwright");
+const VERBS: [&str; 9] = ["new", "check", "schema", "secrets", "lock", "render", "build", "inspect", "boot"];
+
+/// Each file under tests/cli is a transcript. `TRYCMD=overwrite cargo test --test cli` writes what is said now.
+#[test]
+fn transcripts() {
+    trycmd::TestCases::new().case("tests/cli/*.trycmd").env("NO_COLOR", "1");
+}
+
+#[test]
+fn help_fits_80_columns() {
+    for verb in [""].iter().chain(&VERBS) {
+        let mut command = Command::new(PROGRAM);
+        let output = command.args(verb.split_whitespace()).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{verb} --help");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.lines().count() > 5, "{verb} --help says nothing");
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{verb} --help: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut child = Command::new(PROGRAM).arg("schema").stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn data_goes_to_standard_output_and_findings_to_standard_error() {
+    let run = |arguments: &[&str]| {
+        let output =
+            Command::new(PROGRAM).args(["--project", "tests/project"]).args(arguments).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, stdout, stderr) = run(&["check", "tests/cli/bad/types.toml"]);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(stderr.contains("tests/cli/bad/types.toml:4:12"), "{stderr}");
+    let (code, stdout, stderr) = run(&["check", "--json", "tests/cli/bad/types.toml"]);
+    assert_eq!((code, stderr.as_str()), (Some(1), ""));
+    let json: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let first = &json["profiles"][0]["findings"][0];
+    assert_eq!((first["line"].as_u64(), first["column"].as_u64()), (Some(1), Some(10)), "{first}");
+}
+
+#[test]
+fn the_committed_schema_is_the_types_schema() {
+    let committed = std::fs::read_to_string("profiles/profile.schema.json").unwrap();
+    assert_eq!(
+        committed,
+        boxwright::profile::json_schema::text(),
+        "run: boxwright schema > profiles/profile.schema.json"
+    );
+}
+
+#[test]
+fn the_shipped_profiles_are_right() {
+    for profile in ["minimal", "servarr", "doom-server"] {
+        let output = Command::new(PROGRAM).args(["check", profile]).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        // The only warning is that the example's key is to be replaced.
+        assert_eq!(stderr.matches("warning[").count(), 1, "{stderr}");
+        assert!(stderr.contains("warning[example-key]"), "{stderr}");
+    }
+}
+
+/// A profile made from each example is one that `check` takes, with the new name and the example's comments.
+#[test]
+fn new_profiles_are_right() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["overlays", "firmware"] {
+        let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(part);
+        std::os::unix::fs::symlink(source, folder.path().join(part)).unwrap();
+    }
+    std::fs::create_dir(folder.path().join("profiles")).unwrap();
+    for example in ["minimal", "servarr", "doom-server"] {
+        let source = format!("{}/profiles/{example}.toml", env!("CARGO_MANIFEST_DIR"));
+        let name = format!("my-{example}");
+        let run = |arguments: &[&str]| {
+            Command::new(PROGRAM).args(arguments).current_dir(folder.path()).output().unwrap()
+        };
+        let made = run(&["new", &name, "--from", &source]);
+        let said = String::from_utf8_lossy(&made.stderr).into_owned();
+        assert!(made.status.success(), "{said}");
+        let path = String::from_utf8(made.stdout).unwrap();
+        assert_eq!(path, format!("profiles/{name}.toml\n"));
+        assert!(run(&["check", path.trim_end()]).status.success());
+        let text = std::fs::read_to_string(folder.path().join(path.trim_end())).unwrap();
+        assert!(text.contains(&format!("\"{name}\"")) && text.contains("# "), "{text}");
+        assert_eq!(run(&["new", &name, "--from", &source]).status.code(), Some(2), "nothing is overwritten");
+    }
+    assert_eq!(Command::new(PROGRAM).args(["new", "Not A Name"]).output().unwrap().status.code(), Some(1));
+}
