@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
 /// How bad a finding is.
@@ -29,6 +29,8 @@ pub struct Place {
     pub file: PathBuf,
     /// Bytes from the start of the file.
     pub span: Range<usize>,
+    /// Whether what stands there may be shown; not where it is a secret.
+    pub shown: bool,
 }
 
 /// One thing that a check found.
@@ -71,7 +73,16 @@ impl Finding {
     /// The same finding with its place.
     #[must_use]
     pub fn at(mut self, file: &Path, span: Range<usize>) -> Self {
-        self.place = Some(Place { file: file.to_owned(), span });
+        self.place = Some(Place { file: file.to_owned(), span, shown: true });
+        self
+    }
+
+    /// The same finding, drawn without the source line: there is a secret in it.
+    #[must_use]
+    pub fn hidden(mut self) -> Self {
+        if let Some(place) = &mut self.place {
+            place.shown = false;
+        }
         self
     }
 
@@ -166,6 +177,13 @@ impl Findings {
         let title = level.primary_title(&finding.message).id(finding.code.as_ref());
         let source = finding.place.as_ref().and_then(|place| Some((place, self.sources.get(&place.file)?)));
         let mut group = match source {
+            Some((place, _)) if !place.shown => {
+                let mut origin = Origin::path(place.file.to_string_lossy().into_owned());
+                if let Some((line, column)) = self.position(&place.file, place.span.start) {
+                    origin = origin.line(line).char_column(column);
+                }
+                title.element(origin)
+            }
             Some((place, text)) => {
                 let start = place.span.start.min(text.len());
                 let span = start..place.span.end.clamp(start, text.len());
@@ -204,6 +222,19 @@ mod tests {
         }
         assert_eq!(findings.position(path, 27), Some((3, 1)));
         assert!(findings.has_errors());
+    }
+
+    #[test]
+    fn a_secret_is_not_drawn() {
+        let path = Path::new("x.toml");
+        let mut findings = Findings::new();
+        findings.source(path, "a = 1\nkey = 'hunter2'");
+        findings.push(Finding::error("private-key", "no").at(path, 12..21).hidden().help("write another"));
+        let drawn = findings.render(false);
+        assert!(
+            drawn.contains("x.toml:2:7") && drawn.contains("another") && !drawn.contains("hunter"),
+            "{drawn}"
+        );
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) fn names(facts: &Facts<'_>, report: &mut Report<'_>) {
                 None if name.contains('.') => {
                     "write one name; Cloudflare's certificate covers no deeper ones".into()
                 }
-                None => "write a name such as \"requests\"".into(),
+                None => words::as_label(name).unwrap_or_else(|| "write a name such as \"requests\"".into()),
             };
             let message = format!("\"{name}\" cannot be a name under the domain: {reason}");
             report.add(At::Value(&path), Finding::error("bad-host-name", message).help(help));

@@ -22,7 +22,9 @@ pub(super) fn names(facts: &Facts<'_>, report: &mut Report<'_>) {
     let at = At::Value(&["box", "name"]);
     if let Some(reason) = words::label(&machine.name) {
         let message = format!("\"{}\" cannot be a host name: {reason}", machine.name);
-        report.add(at, Finding::error("bad-host-name", message).help("write a name such as \"servarr\""));
+        let help =
+            words::as_label(&machine.name).unwrap_or_else(|| "write a name such as \"servarr\"".into());
+        report.add(at, Finding::error("bad-host-name", message).help(help));
     } else if ["localhost", "local", "home", "lan"].contains(&machine.name.as_str()) {
         let message = format!("\"{}\" means something else on a network", machine.name);
         report.add(at, Finding::error("reserved-name", message).help("write a name such as \"servarr\""));
@@ -97,13 +99,11 @@ pub(super) fn system(facts: &Facts<'_>, report: &mut Report<'_>) {
 fn why_not(name: &str) -> Option<&'static str> {
     match name {
         "ubuntu-22.04" | "ubuntu-jammy" | "jammy" => Some(
-            "write \"ubuntu-24.04\": the systemd of 22.04 (249) has no systemd-creds, with which the box keeps its \
-             secrets, and cannot make the box's partitions",
+            "write \"ubuntu-24.04\": the systemd of 22.04 (249) lacks systemd-creds, with which the box keeps its secrets",
         ),
-        "debian-12" | "debian-bookworm" | "bookworm" => Some(
-            "write \"debian-13\": Debian 12 has no Compose of version 2, and its systemd (252) cannot make the box's \
-             partitions",
-        ),
+        "debian-12" | "debian-bookworm" | "bookworm" => {
+            Some("write \"debian-13\": Debian 12 has no Docker Compose of version 2")
+        }
         _ => None,
     }
 }
@@ -173,11 +173,11 @@ const SYSTEM_USERS: [&str; 20] = [
 
 fn public_key(key: &str, at: At<'_>, report: &mut Report<'_>) {
     if let Some((code, help)) = words::public_key(key) {
-        let message = match code {
-            "private-key" => "this is a private key",
-            _ => "this is not a public SSH key",
-        };
-        report.add(at, Finding::error(code, message).help(help));
+        if code == "private-key" {
+            report.add_hidden(at, Finding::error(code, "this is a private key").help(help));
+        } else {
+            report.add(at, Finding::error(code, "this is not a public SSH key").help(help));
+        }
     } else if key.contains(words::EXAMPLE_KEY) {
         let finding =
             Finding::warning("example-key", "this is the example's key, with which nobody can log in");
@@ -224,14 +224,14 @@ pub(super) fn ubuntu_only(facts: &Facts<'_>, report: &mut Report<'_>) {
         (
             updates.livepatch,
             "livepatch",
-            "nobody publishes live patches for its kernels: the box restarts at night instead",
+            "nobody publishes live patches for its kernels, so the box restarts at night",
         ),
         (updates.esm, "esm", "it is Canonical's service for Ubuntu"),
     ];
     for (_, key, reason) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
-        let message = format!("{} has no {key}: {reason}", distribution.title);
-        let help = format!("remove {key}, or write distribution = \"ubuntu-24.04\" in [box]");
-        report.add(At::Value(&["updates", key]), Finding::error("ubuntu-only", message).help(help));
+        let finding = Finding::error("ubuntu-only", format!("{} has no {key}", distribution.title));
+        let help = format!("{reason}; remove {key}, or write distribution = \"ubuntu-24.04\" in [box]");
+        report.add(At::Value(&["updates", key]), finding.help(help));
     }
 }
 

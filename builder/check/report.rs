@@ -10,7 +10,7 @@ use super::world::World;
 pub(super) struct Facts<'a> {
     pub(super) profile: &'a Profile,
     pub(super) world: &'a World,
-    /// The lines of `[services]`, in the order of their names.
+    /// The lines of `[services]`, in the order in which they stand there.
     pub(super) lines: Vec<Line<'a>>,
 }
 
@@ -27,7 +27,9 @@ pub(super) struct Line<'a> {
 
 impl<'a> Facts<'a> {
     pub(super) fn new(document: &'a Document, world: &'a World) -> Self {
-        let lines = document.profile.services.iter().map(|(key, usage)| {
+        let mut lines: Vec<(&String, &ServiceUse)> = document.profile.services.iter().collect();
+        lines.sort_by_key(|(key, _)| document.places.key(&["services", key]).start);
+        let lines = lines.into_iter().map(|(key, usage)| {
             let found = world.catalog.find(key);
             let service = found.map(|found| found.service);
             Line { key, usage, service, note: found.and_then(|found| found.note) }
@@ -82,6 +84,15 @@ impl<'a> Report<'a> {
 
     /// Adds a finding about a place, unless the shape of that place is wrong already.
     pub(super) fn add(&mut self, at: At<'_>, finding: Finding) {
+        self.put(at, finding, true);
+    }
+
+    /// Adds a finding about a place whose line must not be shown: there is a secret in it.
+    pub(super) fn add_hidden(&mut self, at: At<'_>, finding: Finding) {
+        self.put(at, finding, false);
+    }
+
+    fn put(&mut self, at: At<'_>, finding: Finding, shown: bool) {
         let places = &self.document.places;
         let (known, span) = match at {
             At::Key(path) => (self.document.is_faulty(path), places.key(path)),
@@ -89,7 +100,8 @@ impl<'a> Report<'a> {
             At::Whole(path) => (self.document.is_faulty_inside(path), places.key(path)),
         };
         if !known {
-            self.findings.push(finding.at(&self.document.path, span));
+            let finding = finding.at(&self.document.path, span);
+            self.findings.push(if shown { finding } else { finding.hidden() });
         }
     }
 }

@@ -124,7 +124,7 @@ pub(super) fn resources(facts: &Facts<'_>, report: &mut Report<'_>) {
                 let finding = Finding::error("secret-in-profile", format!("`{name}` looks like a secret"));
                 let help =
                     "a profile is published with the image: declare it under [secrets] in the service.toml";
-                report.add(At::Key(&path), finding.help(help));
+                report.add_hidden(At::Key(&path), finding.help(help));
             }
         }
     }

@@ -21,6 +21,12 @@ pub(super) fn label(text: &str) -> Option<&'static str> {
     }
 }
 
+/// What to write where `text` is nearly a part of a host name.
+pub(super) fn as_label(text: &str) -> Option<String> {
+    let nearly = text.trim().to_lowercase().replace(['_', ' '], "-");
+    label(&nearly).is_none().then(|| format!("write \"{nearly}\""))
+}
+
 /// Why `text` cannot be a domain of one's own.
 pub(super) fn domain(text: &str) -> Option<&'static str> {
     if text.contains("://") || text.contains('/') {

@@ -10,6 +10,7 @@ pub mod schema;
 pub mod service;
 mod shape;
 pub mod spans;
+pub mod upkeep;
 pub mod values;
 mod wording;
 
@@ -17,9 +18,12 @@ pub use load::{Document, Loaded};
 pub use nearest::nearest;
 
 pub use schema::{
-    AccessApp, Alerts, Backup, BackupTarget, BoxSettings, Cloudflare, Disk, DiskSource, Embed, Filesystem,
-    Images, Keep, Mail, MailSecurity, Network, Notifier, Ntfy, PackageUpdates, Profile, Reboot, Ssh, SshLan,
-    Updates, Ups, Vpn, VpnType,
+    AccessApp, BoxSettings, Cloudflare, Disk, DiskSource, Filesystem, Network, Profile, Ssh, SshLan, Ups,
+    Vpn, VpnType,
 };
 pub use service::{Audience, Egress, LanAccess, ServiceUse, Setting};
+pub use upkeep::{
+    Alerts, Backup, BackupTarget, Embed, Images, Keep, Mail, MailSecurity, Never, Notifier, Ntfy,
+    PackageUpdates, Reboot, Updates,
+};
 pub use values::{Days, OneOrMany, Owner, PortRange, Protocol, TimeOfDay, TunnelId};

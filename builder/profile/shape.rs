@@ -43,9 +43,26 @@ pub struct Shape {
 
 /// Compares the document of `text` with `schema`.
 pub fn compare(schema: &Value, table: &DeTable<'_>, text: &str) -> Shape {
+    let known = schema.get("properties").and_then(Value::as_object);
+    let one_of_ours = |key: &str| known.is_some_and(|known| known.contains_key(key));
+    if table.len() > 1 && !table.keys().any(|key| one_of_ours(key.get_ref())) {
+        return Shape { faults: vec![foreign()], rest: Value::Null };
+    }
     let mut walker = Walker { root: schema, text, faults: Vec::new(), path: Vec::new() };
     let rest = walker.table(schema, table, &(0..0));
     Shape { faults: walker.faults, rest }
+}
+
+/// The fault of a file that is TOML, but has nothing of a profile.
+fn foreign() -> Fault {
+    Fault {
+        code: "not-a-profile",
+        message: "this is not a profile: it has none of a profile's keys".into(),
+        help: Some("a profile begins with schema = 1 and [box]; `boxwright new` makes one".into()),
+        span: 0..0,
+        path: Vec::new(),
+        meant: Vec::new(),
+    }
 }
 
 struct Walker<'s, 't> {
