@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use tar::{Builder, EntryType, Header};
 
+use super::early::Early;
 use super::owners::Owners;
 use crate::interrupt;
 
@@ -27,9 +28,11 @@ impl<'a> Archive<'a> {
         Self { builder: Builder::new(tar), tree, time, links: BTreeMap::new() }
     }
 
-    /// Writes everything, sorted by path.
-    pub fn add_all(&mut self, owners: &Owners) -> Result<()> {
-        walk(self.tree, &mut |path, metadata| self.add(path, metadata, owners))
+    /// Writes everything but `early`, sorted by path.
+    pub fn add_rest(&mut self, owners: &Owners, early: &Early) -> Result<()> {
+        walk(self.tree, &mut |path, metadata| {
+            if early.contains(path) { Ok(()) } else { self.add(path, metadata, owners) }
+        })
     }
 
     /// Writes the end of the archive.

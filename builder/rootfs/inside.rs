@@ -83,8 +83,16 @@ impl Inside {
         &self.tree
     }
 
-    /// Keeps `record` for the programs that run next.
+    /// How programs are kept apart.
+    pub fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// Keeps `record` for the programs that run next. Where owners are real there is none.
     pub fn keep(&self, record: &Record) -> Result<()> {
+        if self.isolation == Isolation::Root {
+            return Ok(());
+        }
         let path = self.state.join(RECORD);
         fs::write(&path, record.render()).with_context(|| format!("writing {}", path.display()))
     }

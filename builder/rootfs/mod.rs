@@ -7,6 +7,8 @@ mod accounts;
 mod archive;
 mod configure;
 mod database;
+mod disputes;
+mod early;
 mod inside;
 mod normalize;
 mod owners;
@@ -18,12 +20,15 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
 use self::accounts::{Fixed, Renumbering};
 use self::archive::Archive;
+use self::early::Early;
+pub use self::early::PackedTooEarly;
 use self::inside::Inside;
 use self::owners::{Owners, Record};
+use self::package::Package;
 use crate::context::Context;
 use crate::debian::deb::DebFile;
 use crate::debian::unpack::{self as placing, Target};
@@ -31,6 +36,7 @@ use crate::firmware::SystemId;
 use crate::sandbox::Isolation;
 use crate::tools::Tools;
 use crate::tree::{Directories, Metadata};
+use crate::ui::Step;
 
 /// The file in which a finished root keeps its time.
 const TIME: &str = "time";
@@ -64,12 +70,41 @@ pub struct Root {
 ///
 /// # Errors
 /// If a package is broken or cannot be configured, if it makes a system user without a fixed id, if the kernel
-/// forbids the sandbox, or if the disk is full. The message says which, and what to do.
+/// forbids the sandbox, or if the disk is full. The message says which, and what to do. [`PackedTooEarly`] if a file
+/// changed after it was written; then [`build_late`] helps.
 pub fn build(
     debs: &[DebFile],
     options: &RootOptions,
     (tools, context): (&Tools, &Context),
     tar: &mut dyn Write,
+) -> Result<Root> {
+    make(debs, options, (tools, context), &mut Sink { tar, late: false })
+}
+
+/// Like [`build`], but writes nothing before all packages are configured: for a second try after [`PackedTooEarly`].
+///
+/// # Errors
+/// Those of [`build`].
+pub fn build_late(
+    debs: &[DebFile],
+    options: &RootOptions,
+    (tools, context): (&Tools, &Context),
+    tar: &mut dyn Write,
+) -> Result<Root> {
+    make(debs, options, (tools, context), &mut Sink { tar, late: true })
+}
+
+/// Where the system is written, and when.
+struct Sink<'a> {
+    tar: &'a mut dyn Write,
+    late: bool,
+}
+
+fn make(
+    debs: &[DebFile],
+    options: &RootOptions,
+    (tools, context): (&Tools, &Context),
+    sink: &mut Sink<'_>,
 ) -> Result<Root> {
     let isolation = match options.isolation {
         Some(isolation) => isolation,
@@ -83,36 +118,72 @@ pub fn build(
     fs::create_dir_all(&tree).with_context(|| format!("creating {}", tree.display()))?;
     let inside = Inside::prepare(&options.directory, isolation, tools)?;
 
+    let (packages, target) = unpack(debs, options, &inside, context)?;
+    let step = context.ui.step("configuring packages");
+    let mut archive = Archive::new(sink.tar, &tree, options.time);
+    let large = if sink.late { Vec::new() } else { early::choose(&packages) };
+    let owners = inside.owners()?;
+    let (early, configured) = std::thread::scope(|scope| {
+        let configured = scope.spawn(|| configure(packages, &target, options, (&inside, &step)));
+        let early = Early::pack(&large, &tree, &owners, &mut archive);
+        (early, configured.join())
+    });
+    configured.map_err(|_| anyhow!("configuring packages has crashed"))??;
+    step.done(format!("{} packages", debs.len()));
+
+    let step = context.ui.step("packing the root filesystem");
+    let (early, owners) = (early?, inside.owners()?);
+    early.check(&tree, &owners)?;
+    archive.add_rest(&owners, &early)?;
+    archive.finish()?;
+    step.done("");
+    let time = options.directory.join(TIME);
+    fs::write(&time, options.time.to_string()).with_context(|| format!("writing {}", time.display()))?;
+    Ok(Root { inside, time: options.time })
+}
+
+/// Unpacks `debs` and writes dpkg's database.
+fn unpack<'a>(
+    debs: &'a [DebFile],
+    options: &RootOptions,
+    inside: &Inside,
+    context: &Context,
+) -> Result<(Vec<Package<'a>>, Target)> {
     let step = context.ui.step("unpacking packages");
-    placing::make_usr_aliases(&tree)?;
-    let owners = match isolation {
+    placing::make_usr_aliases(inside.tree())?;
+    let owners = match inside.isolation() {
         Isolation::Root => placing::Owners::Real,
         Isolation::UserNamespace => placing::Owners::Ours,
     };
-    let target = Target::open(&tree, owners)?;
-    let (packages, folders) = unpack::all(debs, &target, (options.time, context.jobs, &step))?;
-    unpack::settle(&packages)?;
-    database::write(&tree, &packages, &options.architecture)?;
-    if isolation == Isolation::UserNamespace {
-        let files = packages.iter().flat_map(|package| &package.placed).copied();
-        inside.keep(&Record::of_unpacked(files.chain(folders)))?;
+    let target = Target::open(inside.tree(), owners)?;
+    let (mut packages, mut made) = unpack::all(debs, &target, (options.time, context.jobs, &step))?;
+    made.extend(disputes::settle(&mut packages, &target, options.time)?);
+    made.extend(packages.iter().flat_map(|package| &package.placed));
+    inside.keep(&Record::of_unpacked(made))?;
+    database::write(inside.tree(), &packages, &options.architecture)?;
+    step.done(format!("{} packages", packages.len()));
+    Ok((packages, target))
+}
+
+/// Runs the maintainer scripts and makes their result the same on every machine.
+fn configure(
+    mut packages: Vec<Package<'_>>,
+    target: &Target,
+    options: &RootOptions,
+    (inside, step): (&Inside, &Step),
+) -> Result<()> {
+    let tree = inside.tree();
+    configure::prepare(inside, &packages)?;
+    let made = disputes::divert(tree, &mut packages, target, options.time)?;
+    if let Owners::Recorded(mut record) = inside.owners()? {
+        record.add(made);
+        inside.keep(&record)?;
     }
-    step.done(format!("{} packages", packages.len()));
-
-    let step = context.ui.step("configuring packages");
-    configure::prepare(&inside, &packages)?;
-    configure::configure(&inside, packages.len(), &step)?;
+    configure::configure(inside, packages.len(), step)?;
     let fixed = Fixed { users: &options.users, groups: &options.groups };
-    let numbering = accounts::renumber(&tree, fixed)?;
-    normalize::normalize(&tree, options.time)?;
-    change_owners(&inside, &numbering)?;
-    step.done(format!("{} packages", packages.len()));
-
-    let time = options.directory.join(TIME);
-    fs::write(&time, options.time.to_string()).with_context(|| format!("writing {}", time.display()))?;
-    let root = Root { inside, time: options.time };
-    root.write_tar(tar)?;
-    Ok(root)
+    let numbering = accounts::renumber(tree, fixed)?;
+    normalize::normalize(tree, options.time)?;
+    change_owners(inside, &numbering)
 }
 
 /// Gives every file of the tree the owner that `numbering` says.
@@ -155,7 +226,7 @@ impl Root {
     pub fn write_tar(&self, tar: &mut dyn Write) -> Result<()> {
         let owners = self.inside.owners()?;
         let mut archive = Archive::new(tar, self.path(), self.time);
-        archive.add_all(&owners)?;
+        archive.add_rest(&owners, &Early::default())?;
         archive.finish()
     }
 

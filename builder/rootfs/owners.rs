@@ -81,6 +81,11 @@ impl Record {
         Self(files.into_iter().map(entry).collect())
     }
 
+    /// Adds files that were unpacked since.
+    pub fn add(&mut self, files: impl IntoIterator<Item = Made>) {
+        self.0.extend(Self::of_unpacked(files).0);
+    }
+
     /// The record in the format of faked(1): `dev=…,ino=…,mode=…,uid=…,gid=…,nlink=…,rdev=…`, one file a line; device and
     /// mode are hexadecimal and octal.
     pub fn render(&self) -> String {

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use super::early;
 use crate::debian::control::{self, Paragraph};
 use crate::debian::deb::{ControlFile, Deb, DebFile, Member, MemberKind};
-use crate::debian::unpack::{Owners, Placed, Target};
+use crate::debian::unpack::{Owners, Placed, Target, must_be_free};
 
 /// What dpkg calls a configuration file that has not been configured yet.
 const NEW_CONFFILE: &str = ".dpkg-new";
@@ -28,6 +29,8 @@ pub(super) struct Package<'a> {
     pub list: Vec<PathBuf>,
     /// Its folders, with the metadata that it gives them.
     pub folders: Vec<Member>,
+    /// Its large files that are packed early.
+    pub large: Vec<Member>,
     /// What was not made, since something else was there.
     pub taken: BTreeSet<PathBuf>,
     /// Its files that could not be made as they should be, since we are not root. Folders are not among them.
@@ -75,6 +78,7 @@ impl<'a> Package<'a> {
             files,
             list: Vec::new(),
             folders: Vec::new(),
+            large: Vec::new(),
             taken: BTreeSet::new(),
             placed: Vec::new(),
         };
@@ -105,8 +109,38 @@ impl<'a> Package<'a> {
         self.list.push(member.path.clone());
         if member.kind == MemberKind::Dir {
             self.folders.push(member);
+        } else if place == member.path && early::is_large(&place, &member.kind) {
+            self.large.push(member);
         }
         Ok(())
+    }
+
+    /// Places the member `path` once more, at `place`. Returns what has to be recorded of it.
+    pub fn place_again(
+        &self,
+        path: &Path,
+        place: &Path,
+        target: &Target,
+        newest: i64,
+    ) -> Result<Option<Made>> {
+        let place = if self.conffiles().any(|conffile| conffile == path) {
+            new_conffile(place)
+        } else {
+            place.to_owned()
+        };
+        let mut made = None;
+        Deb::open(&self.deb.path)?.data(|member, content| {
+            if member.path == path {
+                match target.place(&member, &place, content, newest)? {
+                    Placed::New(device, inode) if target.owners() == Owners::Ours => {
+                        made = Made::of(&member, (device, inode));
+                    }
+                    placed => must_be_free(placed, &place)?,
+                }
+            }
+            Ok(())
+        })?;
+        Ok(made)
     }
 
     /// The paths of the configuration files, relative to the root. Lines with a flag name files that are *removed*.
@@ -133,7 +167,6 @@ impl<'a> Package<'a> {
     }
 
     /// Whether it says that it replaces files of the package `other`.
-    #[expect(dead_code, reason = "disputes are settled next")]
     pub fn replaces(&self, other: &str) -> bool {
         let names = self.control.get("Replaces").unwrap_or_default().split([',', '|']);
         names.filter_map(|relation| relation.split_whitespace().next()).any(|name| name == other)

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::package::{Made, Package};
 use crate::debian::deb::{DebFile, Member};
@@ -55,20 +55,4 @@ fn describe_folders(packages: &[Package<'_>], target: &Target, newest: i64) -> R
         }
     }
     Ok(made)
-}
-
-/// Whose file a path is that two packages have: the one's that says that it replaces files of the other.
-pub(super) fn settle(packages: &[Package<'_>]) -> Result<()> {
-    let mut owners: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
-    let disputed: Vec<&PathBuf> = packages.iter().flat_map(|package| &package.taken).collect();
-    for (index, package) in packages.iter().enumerate() {
-        for path in disputed.iter().filter(|path| package.list.contains(path)) {
-            owners.entry(path).or_default().push(index);
-        }
-    }
-    for (path, owners) in owners {
-        let names: Vec<&str> = owners.iter().map(|index| packages[*index].deb.name.as_str()).collect();
-        bail!("/{} is in more than one package: {}", path.display(), names.join(", "));
-    }
-    Ok(())
 }
