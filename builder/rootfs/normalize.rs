@@ -119,9 +119,24 @@ fn rewrite(path: &Path, change: impl FnOnce(&str) -> String) -> Result<()> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             other => other?,
         };
-        fs::write(path, change(&text))
+        write_protected(path, &change(&text))
     };
     run().with_context(|| format!("rewriting {}", path.display()))
+}
+
+/// Replaces the content of the file at `path`, which keeps its mode and stays the same file: whoever records its owner does
+/// so by its number. An ordinary user may have to make it writable for that moment.
+fn write_protected(path: &Path, text: &str) -> std::io::Result<()> {
+    match fs::write(path, text) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let mode = fs::metadata(path)?.permissions();
+            let writable = std::os::unix::fs::PermissionsExt::mode(&mode) | 0o200;
+            fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(writable))?;
+            fs::write(path, text)?;
+            fs::set_permissions(path, mode)
+        }
+        other => other,
+    }
 }
 
 /// The text of `/etc/shadow`, every password having been changed last on `day`.

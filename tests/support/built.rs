@@ -1,0 +1,77 @@
+//! Images for tests, made by the very program that users run, with one cache for all tests: a base layer is made once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use boxwright::context::Context;
+use boxwright::tool::Tool;
+use boxwright::ui::{Mode, Ui};
+use rustix::fs::{FlockOperation, flock};
+
+/// The program.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_boxwright");
+
+/// The folder of everything that tests make and keep: `out/test`.
+pub fn folder() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("out/test");
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// The surroundings of a build for tests.
+pub fn context() -> Context {
+    Context {
+        project: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
+        cache: folder().join("cache"),
+        ui: Ui::new(Mode::Lines, false),
+        jobs: 2,
+        mirror: None,
+        registry_mirror: None,
+        offline: false,
+    }
+}
+
+/// The image of the shipped profile `minimal`, built from what the archive holds now. None, with a printed reason, where
+/// no archive can be reached; on a CI machine that is a failure.
+pub fn minimal() -> Option<&'static Path> {
+    static IMAGE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    IMAGE.get_or_init(|| image("minimal")).as_deref()
+}
+
+/// As [`minimal`], for the profile of that name.
+pub fn image(name: &str) -> Option<PathBuf> {
+    let folder = folder();
+    // One test program at a time: the others find the image made.
+    let guard = fs::File::create(folder.join(format!("{name}.guard"))).unwrap();
+    flock(&guard, FlockOperation::LockExclusive).unwrap();
+    let profile = folder.join(name).with_extension("toml");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles").join(name).with_extension("toml");
+    fs::copy(shipped, &profile).unwrap();
+    if let Err(error) = lock(&profile) {
+        assert!(std::env::var_os("CI").is_none(), "{error:#}");
+        eprintln!("SKIPPED: no lock can be made here: {error:#}");
+        return None;
+    }
+    let images = folder.join("images");
+    let built = call("build").arg(&profile).arg("--out").arg(&images).output();
+    let printed = built.unwrap_or_else(|error| panic!("{error:#}"));
+    let image = PathBuf::from(String::from_utf8(printed).unwrap().trim());
+    assert!(image.starts_with(&images) && image.is_file(), "{}", image.display());
+    Some(image)
+}
+
+/// Makes the lock of `profile` afresh, once for all tests that run together: mirrors drop what locks name.
+fn lock(profile: &Path) -> anyhow::Result<()> {
+    let path = profile.with_extension("lock");
+    let age = fs::metadata(&path).and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
+    if age.is_some_and(|age| age.as_secs() < 3600) {
+        return Ok(());
+    }
+    call("lock").arg(profile).arg("--update").run()
+}
+
+fn call(verb: &str) -> Tool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    Tool::new(PROGRAM).env("PATH", path).arg("--cache").arg(folder().join("cache")).arg(verb)
+}
