@@ -127,7 +127,11 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     let stage = Stage::new(&context, "layer", &Sha256::of_bytes(b"inputs"));
-                    stage.get(&context, |_| Ok(drop(made.fetch_add(1, Ordering::SeqCst)))).unwrap();
+                    let count = |_: &Path| {
+                        made.fetch_add(1, Ordering::SeqCst);
+                        Ok(())
+                    };
+                    stage.get(&context, count).unwrap();
                 });
             }
         });
