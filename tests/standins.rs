@@ -12,6 +12,7 @@ use boxwright::catalog::{Catalog, Container, User};
 use boxwright::diag::Findings;
 
 use support::docker::Docker;
+use support::registry::{Content, Registry};
 use support::standin::{self, Layer};
 
 /// What Debian's busybox-static has of the programs that health checks call.
@@ -165,4 +166,19 @@ fn healthy(docker: &Docker, name: &str, container: &Container, uid: u32) -> Resu
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
     Err(last)
+}
+
+/// `cargo test --test standins -- --ignored --nocapture serve` serves all stand-ins for two hours, for trials by hand:
+/// `boxwright build PROFILE --registry-mirror 127.0.0.1:PORT` with `embed = "all"` makes a box that needs no internet.
+#[test]
+#[ignore = "serves until it is ended"]
+fn serve() {
+    let busybox = standin::busybox().expect("a static busybox: the package busybox-static");
+    let mut content = Content::default();
+    for (reference, image) in standin::all(&catalog(), &Layer::busybox(&busybox)) {
+        content.add(&reference, &image);
+    }
+    let registry = Registry::start(content);
+    eprintln!("--registry-mirror {}", registry.mirror());
+    std::thread::sleep(std::time::Duration::from_secs(2 * 60 * 60));
 }
