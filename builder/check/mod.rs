@@ -9,6 +9,7 @@ mod disks;
 mod exposure;
 mod machine;
 mod network;
+mod pending;
 mod report;
 mod services;
 #[cfg(test)]
@@ -63,6 +64,7 @@ const RULES: &[Rule] = &[
     rule("the VPN", care::vpn),
     rule("backups", care::backup),
     rule("alerts and mail", care::alerts),
+    rule("what nothing acts on yet", pending::settings),
 ];
 
 /// Applies every rule to `document`. `findings` are those that there are already, about its shape and about the
