@@ -353,17 +353,13 @@ fn backups_and_alerts() {
             &[
                 "warning not-yet [\"pushbullet\"]",
                 "warning unused-key ntfy",
-                "warning not-yet { server = \"ntfy.sh\" }",
+                "warning not-yet ntfy",
                 "error bad-value \"ntfy.sh\"",
             ],
         ),
         (
             "[alerts]\nmail = { host = \"smtp.example.net:25\", from = \"box\" }",
-            &[
-                "warning not-yet { host = \"smtp.example.net:25\", from = \"box\" }",
-                "error bad-value \"smtp.example.net:25\"",
-                "error bad-value \"box\"",
-            ],
+            &["warning not-yet mail", "error bad-value \"smtp.example.net:25\"", "error bad-value \"box\""],
         ),
     ];
     table.iter().for_each(|(change, expected)| row(change, expected));
