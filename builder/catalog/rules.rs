@@ -351,7 +351,7 @@ pub fn check_together(services: &BTreeMap<String, Service>) -> Vec<(String, Wron
         let others = services.keys().map(String::as_str);
         for (key, names) in [("needs", &service.needs), ("talks-to", &service.talks_to)] {
             for (index, other) in names.iter().enumerate().filter(|(_, other)| {
-                !services.contains_key(*other) && !(key == "talks-to" && *other == EVERYONE)
+                !(services.contains_key(*other) || key == "talks-to" && *other == EVERYONE)
             }) {
                 let near =
                     nearest(other, others.clone()).map_or_else(String::new, |near| format!("write `{near}`"));

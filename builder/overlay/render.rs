@@ -92,10 +92,10 @@ impl Output {
     fn finish(mut self) -> Result<Tree> {
         let mut rendered = BTreeMap::new();
         for (path, (entry, _)) in &self.entries {
-            if let (Some(name), Kind::File(bytes)) = (path.strip_prefix(UNIT_FOLDER), &entry.kind) {
-                if !name.contains('/') {
-                    rendered.insert(name.to_owned(), String::from_utf8_lossy(bytes).into_owned());
-                }
+            if let (Some(name), Kind::File(bytes)) = (path.strip_prefix(UNIT_FOLDER), &entry.kind)
+                && !name.contains('/')
+            {
+                rendered.insert(name.to_owned(), String::from_utf8_lossy(bytes).into_owned());
             }
         }
         if !self.units.is_empty() {
