@@ -38,7 +38,7 @@ impl Subject<'_> {
     /// added; both are saved.
     ///
     /// # Errors
-    /// [`InputError`] if the lock does not fit the profile any more; else if an archive cannot be had or trusted.
+    /// [`crate::diag::InputError`] if the lock does not fit the profile any more; else if an archive cannot be had or trusted.
     pub fn lock(&self, context: &Context) -> Result<Lock> {
         let path = self.lock_path();
         let Some(lock) = lock::load(&path)? else {

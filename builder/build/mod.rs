@@ -1,13 +1,13 @@
 //! The build: a checked profile and its lock → a disk image, its manifest, and what to say about them.
 //!
 //! 1. [`locking`]: the lock, made where there is none;
-//! 2. [`base`]: packages → base layer, kernel, initrd;
+//! 2. `base`: packages → base layer, kernel, initrd;
 //! 3. the rendered files → profile layer;
 //! 4. container images → images layer, where some are embedded;
 //! 5. the release's identity, boot entries, ESP;
 //! 6. the image file, and its [`manifest`].
 //!
-//! Each result is kept under the digest of its inputs ([`stage`]), so that what has to be made again is a comparison of
+//! Each result is kept under the digest of its inputs (`stage`), so that what has to be made again is a comparison of
 //! digests, never of dates. Where nothing has changed since the image was made, nothing is done at all.
 
 mod base;

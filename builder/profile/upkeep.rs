@@ -184,7 +184,7 @@ pub enum MailSecurity {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Ntfy {
-    /// The server's address, such as "https://ntfy.sh".
+    /// The server's address, such as `https://ntfy.sh`.
     pub server: String,
 }
 

@@ -89,7 +89,7 @@ impl Deb {
         for (name, content) in
             [("debian-binary", &b"2.0\n"[..]), ("control.tar", &control), ("data.tar", &data)]
         {
-            write!(bytes, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len())
+            writeln!(bytes, "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`", 0, 0, 0, 100_644, content.len())
                 .unwrap();
             bytes.extend(content);
             if content.len() % 2 == 1 {

@@ -1,4 +1,5 @@
 //! Images for tests, made by the very program that users run, with one cache for all tests: a base layer is made once.
+#![allow(clippy::disallowed_methods, reason = "tests ask the environment where they run")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

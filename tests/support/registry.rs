@@ -180,7 +180,9 @@ fn serve(mut stream: TcpStream, state: &State) -> std::io::Result<()> {
     state.requests.lock().unwrap().push(format!("{method} {path}"));
     let fault = state.fault.lock().unwrap().clone();
     if fault == Some(Fault::Silent) {
-        while !state.stop.load(Ordering::Relaxed) && reader.read(&mut buffer).is_err() {}
+        while !state.stop.load(Ordering::Relaxed) && reader.read(&mut buffer).is_err() {
+            std::hint::spin_loop();
+        }
         return Ok(());
     }
     let mut answer = find(path, state, fault.as_ref());
@@ -248,10 +250,10 @@ fn find(path: &str, state: &State, fault: Option<&Fault>) -> Answer {
     if let Some((_, digest)) = rest.rsplit_once("/blobs/") {
         let Some(bytes) = state.content.blobs.get(digest) else { return Answer::error(404, "BLOB_UNKNOWN") };
         let mut body = bytes.clone();
-        if fault == Some(&Fault::ChangedBlob) {
-            if let Some(byte) = body.last_mut() {
-                *byte ^= 1;
-            }
+        if fault == Some(&Fault::ChangedBlob)
+            && let Some(byte) = body.last_mut()
+        {
+            *byte ^= 1;
         }
         let media_type = "application/octet-stream".to_owned();
         return Answer { status: 200, media_type, digest: Some(digest.to_owned()), body };

@@ -133,10 +133,10 @@ impl Role {
             };
             self.starts_as_root = container.starts_as_root;
         }
-        if let Some(exposure) = &service.exposure {
-            if exposure.container.as_deref().unwrap_or(&service.name) == key {
-                self.ports.insert(exposure.port);
-            }
+        if let Some(exposure) = &service.exposure
+            && exposure.container.as_deref().unwrap_or(&service.name) == key
+        {
+            self.ports.insert(exposure.port);
         }
         let repository = container.image.rsplit_once(':').map_or("", |(name, _)| name);
         let known = PORTS.iter().find(|(name, _)| repository.ends_with(&format!("/{name}")));
