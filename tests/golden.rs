@@ -1,4 +1,4 @@
-//! The whole rendered tree of every shipped profile, as `boxwright render` would write it, kept in tests/golden/.
+//! The whole rendered tree of every shipped profile, and of one with what those do not use, as `boxwright render` would write it, kept in tests/golden/.
 //!
 //! `SNAPSHOTS=overwrite cargo test --test golden` writes it anew after a wanted change; `git diff` then shows what changed
 //! on the boxes.
@@ -79,11 +79,13 @@ fn compare(name: &str, tree: &Tree) -> Vec<String> {
 }
 
 #[test]
-fn shipped_profiles_render_to_what_is_kept() {
+fn profiles_render_to_what_is_kept() {
     let mut wrong = Vec::new();
     for name in profiles::shipped() {
         wrong.extend(compare(&name, &profiles::rendered(&name)));
     }
+    let ubuntu = profiles::project().join("tests/golden/ubuntu.toml");
+    wrong.extend(compare("ubuntu", &profiles::rendered_at(&ubuntu)));
     let advice = "run SNAPSHOTS=overwrite cargo test --test golden, and look at the difference with git diff";
     assert!(wrong.is_empty(), "{}\n{advice}", wrong.join("\n"));
 }

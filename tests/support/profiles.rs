@@ -1,7 +1,7 @@
 //! The shipped profiles, checked and rendered.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use boxwright::check::{self, CheckedProfile, World};
 use boxwright::overlay::Inputs;
@@ -25,10 +25,9 @@ pub fn shipped() -> Vec<String> {
     names
 }
 
-/// The profile `name`, which has no errors.
-pub fn checked(name: &str) -> CheckedProfile {
-    let path = project().join("profiles").join(name).with_extension("toml");
-    let loaded = load::load(&path).unwrap();
+/// The profile at `path`, which has no errors.
+pub fn checked(path: &Path) -> CheckedProfile {
+    let loaded = load::load(path).unwrap();
     let mut findings = loaded.findings;
     let document = loaded.document.unwrap_or_else(|| panic!("{}", findings.render(false)));
     let world = World::load(&project(), &document.profile, &mut findings).unwrap();
@@ -36,9 +35,14 @@ pub fn checked(name: &str) -> CheckedProfile {
     checked.unwrap_or_else(|| panic!("{}", findings.render(false)))
 }
 
-/// What the profile `name` renders to without a lock.
+/// What the shipped profile `name` renders to without a lock.
 pub fn rendered(name: &str) -> Tree {
-    let profile = checked(name);
+    rendered_at(&project().join("profiles").join(name).with_extension("toml"))
+}
+
+/// What the profile at `path` renders to without a lock.
+pub fn rendered_at(path: &Path) -> Tree {
+    let profile = checked(path);
     let plan = Plan::new(&profile, profile.catalog()).unwrap();
     let inputs = Inputs { profile: &profile, plan: &plan, images: &[] };
     inputs.tree(&project().join("overlays")).unwrap_or_else(|error| panic!("{error:#}"))
