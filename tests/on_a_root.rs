@@ -49,7 +49,9 @@ fn try_on_root(interpreter: &str, program: &str) {
         match output {
             Ok(lines) => {
                 let lines = String::from_utf8_lossy(&lines);
-                for line in lines.lines().filter(|line| line.starts_with("skip ") || line.contains(" passed, ")) {
+                for line in
+                    lines.lines().filter(|line| line.starts_with("skip ") || line.contains(" passed, "))
+                {
                     eprintln!("{name}: {line}");
                 }
             }

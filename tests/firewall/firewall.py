@@ -128,7 +128,8 @@ class World:
         good = bool(got) == wanted
         self.passes += good
         self.failures += not good
-        print(f"{'ok  ' if good else 'FAIL'} {what}: {'yes' if got else 'no'}", flush=True)
+        line = f"{'ok  ' if good else 'FAIL'} {what}: {'yes' if got else 'no'}"
+        print(line, file=sys.stdout if good else sys.stderr, flush=True)
 
     def end(self):
         for process in self.processes:

@@ -44,8 +44,10 @@ check() {
 		echo "ok   $what"
 	else
 		failed=$((failed + 1))
-		echo "FAIL $what"
-		echo "$output" | tail -20 | sed 's/^/     /'
+		{
+			echo "FAIL $what"
+			echo "$output" | tail -20 | sed 's/^/     /'
+		} >&2
 	fi
 }
 
@@ -165,7 +167,7 @@ check "visudo -c" inside visudo -c
 # Disks.
 if [ -s "$rendered/etc/fstab" ]; then
 	output=$(inside findmnt --verify --verbose --tab-file /etc/fstab 2>&1)
-	check "findmnt --verify: no parse error" sh -c 'echo "$1" | grep -q "^0 parse errors"' sh "$output"
+	check "findmnt --verify: no parse error" sh -c 'echo "$1" | grep -Eq "^(0 parse errors|Success)"' sh "$output"
 	check "findmnt --verify: targets are there" sh -c '! echo "$1" | grep -E "target .*(not|unre)"' sh "$output"
 fi
 

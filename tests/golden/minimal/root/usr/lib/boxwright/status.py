@@ -6,10 +6,13 @@ Only what stays the same while nothing happens is collected, so that a text that
 import json
 import pathlib
 import subprocess
+import time
 
 DESCRIPTION = pathlib.Path("/etc/boxwright/box.json")
 RUN = pathlib.Path("/run/boxwright")
 LAST_PATCH = pathlib.Path("/var/lib/apt/periodic/unattended-upgrades-stamp")
+# Its time is that of the lock that the release was built from.
+BUILT = pathlib.Path("/usr/lib/clock-epoch")
 # The words for a unit's states; units that were never asked for are not listed.
 WORDS = {
     "active": "runs",
@@ -63,9 +66,43 @@ def addresses():
     return sorted(found, key=lambda address: (":" in address, address))
 
 
+def json_of(path):
+    """What a file says, or nothing."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def looked():
+    """Service → what the last look of `service watch` saw of it and its containers."""
+    return json_of(RUN / "services.status").get("services", {})
+
+
+def state_of(service, unit, seen):
+    """One word or a few for a service."""
+    if seen.get("ready"):
+        return "runs"
+    if seen.get("waits"):
+        return "waits for " + ", ".join(seen["waits"])
+    if unit == "active" and seen:
+        words = sorted({word for word in seen.get("containers", {}).values() if word != "healthy"})
+        return " and ".join(words) or "starts"
+    return WORDS.get(unit, unit)
+
+
 def problems():
     """What is missing or wrong, one sentence each."""
     found = text_of(RUN / "notes").splitlines()
+    images = json_of(RUN / "images.status").get("missing", 0)
+    if images:
+        found.append(f"{images} container images are not here yet; see: journalctl -u boxwright-images")
+    age = described().get("stale_seconds", 0)
+    if age and BUILT.exists() and time.time() - BUILT.stat().st_mtime > age:
+        days = age // 86400
+        found.append(f"this release is older than {days} days: its kernel, Docker and applications wait for a newer one")
+    for path in sorted((RUN / "services").glob("*.notes")):
+        found += [f"{path.stem}: {line}" for line in text_of(path).splitlines()]
     folder = RUN / "problems"
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         first = text_of(path).splitlines()[:1]
@@ -88,6 +125,7 @@ def now():
     box = described()
     units = {service["unit"] for service in box["services"]} | {disk["unit"] for disk in box["disks"]}
     found = states(sorted(units | {"boxwright-ssh-tunnel.service", "ufw.service", "docker.service"}))
+    seen = looked()
     tunnel = [service for service in box["services"] if service["role"] == "ingress"]
     return {
         "name": box["name"],
@@ -105,7 +143,8 @@ def now():
             "lan": box["ssh"]["lan"],
         },
         "services": [
-            {**service, "state": found.get(service["unit"], "unknown")} for service in box["services"]
+            {**service, "state": state_of(service, found.get(service["unit"], "unknown"), seen.get(service["name"], {}))}
+            for service in box["services"]
         ],
         "disks": [{**disk, "state": found.get(disk["unit"], "unknown")} for disk in box["disks"]],
         "ports": box["ports"],
@@ -130,9 +169,9 @@ def as_text(box):
             lines += ["", f"{kind}:"]
         for one in box[kind]:
             where = one.get("hostname") or one.get("path") or ""
-            word = WORDS.get(one["state"], one["state"])
+            word = one["state"]
             if kind == "disks":
-                word = {"runs": "mounted", "does not run": "missing"}.get(word, word)
+                word = {"active": "mounted", "inactive": "missing", "failed": "missing"}.get(word, word)
             lines.append(f"  {one['name']:<20} {word:<14} {where}".rstrip())
     if box["problems"]:
         lines += ["", "missing or wrong:"] + [f"  {problem}" for problem in box["problems"]]
