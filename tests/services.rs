@@ -6,6 +6,7 @@ mod trixie;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use boxwright::check::{self, CheckedProfile, World};
@@ -66,7 +67,10 @@ fn written(tree: &Tree) -> tempfile::TempDir {
         fs::create_dir_all(target.parent().unwrap()).unwrap();
         match &entry.kind {
             Kind::Dir => fs::create_dir_all(&target).unwrap(),
-            Kind::File(bytes) => fs::write(&target, bytes).unwrap(),
+            Kind::File(bytes) => {
+                fs::write(&target, bytes).unwrap();
+                fs::set_permissions(&target, fs::Permissions::from_mode(entry.mode)).unwrap();
+            }
             Kind::Symlink(to) => std::os::unix::fs::symlink(to, &target).unwrap(),
         }
     }
@@ -277,4 +281,60 @@ fn programs_for_the_box_pass_their_checkers() {
         seen.insert(kind);
     }
     assert_eq!(seen.len(), 2);
+}
+
+#[test]
+fn the_programs_do_their_work_on_a_box_of_stand_ins() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: folders of several users can only be made by root");
+        return;
+    }
+    let profile = every();
+    let plan = Plan::new(&profile, profile.catalog()).unwrap();
+    let folder = written(&rendered(&profile, &plan));
+    let here = project().join("tests/services");
+    let run = Tool::new("unshare").args(["--mount", "sh"]).arg(here.join("on-the-box.sh"));
+    let run = run.args([folder.path(), &here]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let said = run.output().unwrap_or_else(|error| panic!("{error:#}"));
+    let said = String::from_utf8(said).unwrap();
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 14, "{said}");
+}
+
+/// The real cloudflared, where somebody has put one: it is no package, and its module cannot be installed by name.
+fn cloudflared() -> Option<PathBuf> {
+    let places = ["/usr/local/bin", "/usr/bin"].map(PathBuf::from);
+    let built = project().join("out/test-tools/cloudflared");
+    places.into_iter().chain([built]).map(|folder| folder.join("cloudflared")).find(|path| path.is_file())
+}
+
+#[test]
+fn the_real_cloudflared_accepts_the_rules() {
+    let Some(program) = cloudflared() else {
+        eprintln!("SKIPPED: put a cloudflared into /usr/local/bin or out/test-tools/cloudflared/");
+        return;
+    };
+    let profile = every();
+    let plan = Plan::new(&profile, profile.catalog()).unwrap();
+    let folder = written(&rendered(&profile, &plan));
+    let config = folder.path().join("etc/boxwright/services/cloudflared/config.yml");
+    let call = |words: &[&str]| {
+        Tool::new(&program)
+            .args(["tunnel", "--config"])
+            .arg(&config)
+            .args(words)
+            .env("HOME", "/nonexistent")
+            .output()
+    };
+    call(&["ingress", "validate"]).unwrap_or_else(|error| panic!("{error:#}"));
+    for (address, expected) in [
+        ("https://sonarr.example.com/", "http://sonarr:8989"),
+        ("https://status.example.com/status/box", "http://uptime-kuma:3001"),
+        ("https://status.example.com/dashboard", "http_status:404"),
+        ("https://count.example.com/script.js", "http://umami:3000"),
+        ("https://count.example.com/login", "http_status:404"),
+        ("https://other.example.com/", "http_status:404"),
+    ] {
+        let said = String::from_utf8(call(&["ingress", "rule", address]).unwrap()).unwrap();
+        assert!(said.contains(&format!("service: {expected}")), "{address}: {said}");
+    }
 }
