@@ -192,7 +192,11 @@ impl Target {
             other => return other.with_context(|| format!("opening the folder /{}", path.display())),
         }
         let name = path.file_name().context("the root is missing")?;
-        match rustix::fs::mkdirat(self.folder(parent(path))?, name, Mode::from_raw_mode(0o755)) {
+        let (above, mode) = (self.folder(parent(path))?, Mode::from_raw_mode(0o755));
+        // The second call undoes what the umask does to the first.
+        let made = rustix::fs::mkdirat(&above, name, mode)
+            .and_then(|()| rustix::fs::chmodat(&above, name, mode, AtFlags::empty()));
+        match made {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => {
                 return Err(error).with_context(|| format!("creating the folder /{}", path.display()));

@@ -1,6 +1,7 @@
 //! What must not be in an image, since it differs from build to build or belongs to one machine alone.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -113,10 +114,14 @@ fn empty_logs(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Changes the content of the file at `path`, which keeps its mode and, for the record of owners, its inode.
 fn rewrite(path: &Path, change: impl FnOnce(&str) -> String) -> Result<()> {
     let run = || {
         let text = match fs::read_to_string(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                fs::write(path, change(""))?;
+                return fs::set_permissions(path, fs::Permissions::from_mode(0o444));
+            }
             other => other?,
         };
         write_protected(path, &change(&text))
