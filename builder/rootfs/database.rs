@@ -80,11 +80,14 @@ fn stanza(package: &Package<'_>) -> String {
             text.push_str("Status: install ok unpacked\n");
         }
     }
-    let mut conffiles = package.conffiles().peekable();
+    let mut conffiles = package.conffile_lines().peekable();
     if conffiles.peek().is_some() {
         text.push_str("Conffiles:\n");
-        for path in conffiles {
-            let _ = writeln!(text, " /{} newconffile", path.display());
+        for (path, flag) in conffiles {
+            let line =
+                format!(" {} newconffile {}", String::from_utf8_lossy(path), String::from_utf8_lossy(flag));
+            text.push_str(line.trim_end());
+            text.push('\n');
         }
     }
     text.push('\n');

@@ -143,12 +143,19 @@ impl<'a> Package<'a> {
         Ok(made)
     }
 
-    /// The paths of the configuration files, relative to the root. Lines with a flag name files that are *removed*.
+    /// The paths of the configuration files that it has, relative to the root.
     pub fn conffiles(&self) -> impl Iterator<Item = PathBuf> {
+        let own = self.conffile_lines().filter(|(_, flag)| flag.is_empty());
+        own.map(|(path, _)| PathBuf::from(OsString::from_vec(path[1..].to_vec())))
+    }
+
+    /// The configuration files, also those that it wants removed: absolute path, and the flag `remove-on-upgrade`.
+    pub fn conffile_lines(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let content = self.files.get("conffiles").map_or(&[][..], |file| &file.content);
         content.split(|byte| *byte == b'\n').filter_map(|line| {
-            let path = line.trim_ascii_end().strip_prefix(b"/")?;
-            Some(PathBuf::from(OsString::from_vec(path.to_vec())))
+            let start = line.iter().position(|byte| *byte == b'/')?;
+            let (flag, path) = line.split_at(start);
+            Some((path.trim_ascii_end(), flag.trim_ascii()))
         })
     }
 
