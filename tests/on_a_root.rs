@@ -2,11 +2,12 @@
 //! with packets.
 //!
 //! Both need root, python3 and a root filesystem with a box's packages: the folder that BOXWRIGHT_TEST_ROOT names, or
-//! out/test-root (an unpacked base layer, or `mmdebstrap trixie` with the packages of firmware/debian-13). Without one of
-//! these they are skipped, and say so.
+//! else the one out of the image of the profile `minimal`. Without one of these they are skipped, and say so.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "BOXWRIGHT_TEST_ROOT is read from the environment")]
 
+#[path = "support/built.rs"]
+mod built;
 #[path = "support/profiles.rs"]
 mod profiles;
 
@@ -19,13 +20,10 @@ fn root() -> Result<PathBuf, String> {
     if !rustix::process::geteuid().is_root() {
         return Err("only root can make these namespaces".to_owned());
     }
-    let named = std::env::var_os("BOXWRIGHT_TEST_ROOT").map(PathBuf::from);
-    let folder = named.unwrap_or_else(|| profiles::project().join("out/test-root"));
-    if folder.join("usr/lib/ufw/ufw-init").is_file() {
-        Ok(folder)
-    } else {
-        Err(format!("there is no box's root filesystem at {} (BOXWRIGHT_TEST_ROOT)", folder.display()))
+    if let Some(named) = std::env::var_os("BOXWRIGHT_TEST_ROOT") {
+        return Ok(PathBuf::from(named));
     }
+    built::root().ok_or_else(|| "no image can be built here".to_owned())
 }
 
 /// Runs a program of tests/ with the root and what each shipped profile renders to.

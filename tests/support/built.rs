@@ -1,11 +1,15 @@
 //! Images for tests, made by the very program that users run, with one cache for all tests: a base layer is made once.
+#![allow(dead_code, reason = "no test uses all of it")]
 #![allow(clippy::disallowed_methods, reason = "tests ask the environment where they run")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use boxwright::build::manifest::Manifest;
+use boxwright::build::{lock_of, locking};
 use boxwright::context::Context;
+use boxwright::disk;
 use boxwright::tool::Tool;
 use boxwright::ui::{Mode, Ui};
 use rustix::fs::{FlockOperation, flock};
@@ -60,6 +64,30 @@ pub fn image(name: &str) -> Option<PathBuf> {
     let image = PathBuf::from(String::from_utf8(printed).unwrap().trim());
     assert!(image.starts_with(&images) && image.is_file(), "{}", image.display());
     Some(image)
+}
+
+/// The root filesystem of [`minimal`], unpacked from the image by a stranger's program; for root only.
+pub fn root() -> Option<PathBuf> {
+    let image = minimal()?;
+    let folder = folder();
+    let guard = fs::File::create(folder.join("root.guard")).unwrap();
+    flock(&guard, FlockOperation::LockExclusive).unwrap();
+    let (root, mark) = (folder.join("root"), folder.join("root.of"));
+    let release = Manifest::load(image).unwrap().release.to_string();
+    if fs::read_to_string(&mark).is_ok_and(|made| made == release) {
+        return Some(root);
+    }
+    if root.exists() {
+        fs::remove_dir_all(&root).unwrap();
+    }
+    let tools =
+        locking::tools(&boxwright::lock::load(&lock_of(image)).unwrap().unwrap(), &context()).unwrap();
+    let layout = disk::read(image).unwrap().layout;
+    let start = layout.find(disk::Role::Base).unwrap().start;
+    let unpack = tools.tool("unsquashfs").unwrap().args(["-n", "-q", "-d"]).arg(&root);
+    unpack.arg("-o").arg(start.to_string()).arg(image).run().unwrap();
+    fs::write(&mark, release).unwrap();
+    Some(root)
 }
 
 /// Makes the lock of `profile` afresh, once for all tests that run together: mirrors drop what locks name.
