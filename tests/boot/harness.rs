@@ -1,0 +1,233 @@
+//! A box that is started, watched, restarted and taken apart, for boot scenarios.
+//!
+//! In: an image as `boxwright build` makes it, and the lock beside it. Everything that a scenario sees of the box comes from
+//! outside (the console) or from a probe: a unit that is handed in through the firmware and prints what it finds. There are
+//! no fixed waits: everything ends when it is seen, or at a bound.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use boxwright::build::{lock_of, locking};
+use boxwright::context::Context;
+use boxwright::firmware::{Distribution, Platform};
+use boxwright::lock;
+use boxwright::tools::Tools;
+use boxwright::ui::{Mode, Ui};
+use boxwright::vm::{BoxDisk, Host, Machine, MachineOptions, Said, Unit, verdict};
+
+/// How long a box may take to be good under plain emulation on a busy machine.
+pub const GOOD: Duration = Duration::from_secs(900);
+
+/// What boxes are started with.
+pub struct Bench {
+    image: PathBuf,
+    tools: Tools,
+    platform: Platform,
+    distribution: Distribution,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    /// The image that `BOXWRIGHT_IMAGE` names, or out/minimal.img of the project. None, and a line that says so, where
+    /// there is none.
+    pub fn new() -> Option<Self> {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let image = std::env::var_os("BOXWRIGHT_IMAGE").map_or_else(|| project.join("out/minimal.img"), PathBuf::from);
+        if !image.exists() {
+            eprintln!("SKIPPED: {} is not there; build it with: cargo run -- build profiles/minimal.toml", image.display());
+            return None;
+        }
+        let context = Context {
+            project: project.to_owned(),
+            cache: cache(),
+            ui: Ui::new(Mode::Lines, false),
+            jobs: 2,
+            mirror: None,
+            registry_mirror: None,
+            offline: false,
+        };
+        let lock = lock::load(&lock_of(&image)).unwrap().expect("the image has its lock beside it");
+        Some(Self {
+            tools: locking::machine_tools(&lock, &context).unwrap(),
+            platform: Platform::load(project, &lock.platform).unwrap(),
+            distribution: Distribution::load(project, &lock.distribution).unwrap(),
+            folder: tempfile::tempdir_in(project.join("out")).unwrap(),
+            image,
+        })
+    }
+
+    /// The image.
+    pub fn image(&self) -> &Path {
+        &self.image
+    }
+
+    /// The tools: for reading a disk with the programs that a stranger would use.
+    pub fn tools(&self) -> &Tools {
+        &self.tools
+    }
+
+    /// A new disk with the image, called `name`.
+    pub fn disk(&self, name: &str) -> BoxDisk {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        BoxDisk::create(&self.image, &folder, 12 << 30).unwrap()
+    }
+
+    /// The files in the folder `path` of the ESP of `disk`, which is switched off.
+    pub fn esp_list(&self, disk: &BoxDisk, path: &str) -> Vec<String> {
+        let listing = self.esp("mdir", disk, &["-b", &format!("::/{path}")], None);
+        let names = listing.lines().filter_map(|line| line.trim().rsplit('/').next());
+        names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// The file `path` of the ESP of `disk`.
+    pub fn esp_read(&self, disk: &BoxDisk, path: &str) -> String {
+        self.esp("mtype", disk, &[&format!("::/{path}")], None)
+    }
+
+    /// Writes the file `path` of the ESP of `disk`.
+    pub fn esp_write(&self, disk: &BoxDisk, path: &str, text: &str) {
+        self.esp("mcopy", disk, &["-o", "-", &format!("::/{path}")], Some(text));
+    }
+
+    fn esp(&self, tool: &str, disk: &BoxDisk, arguments: &[&str], input: Option<&str>) -> String {
+        let layout = boxwright::disk::read(&disk.path).unwrap().layout;
+        let start = layout.find(boxwright::disk::Role::Esp).unwrap().start;
+        let image = format!("{}@@{start}", disk.path.display());
+        let call = self.tools.tool(tool).unwrap().arg("-i").arg(image).args(arguments);
+        let call = match input {
+            Some(text) => call.stdin_bytes(text),
+            None => call,
+        };
+        String::from_utf8(call.output().unwrap()).unwrap()
+    }
+
+    /// An empty data disk of `bytes`, called `name`.
+    pub fn empty(&self, name: &str, bytes: u64) -> PathBuf {
+        let path = self.folder.path().join(format!("{name}.raw"));
+        std::fs::File::create_new(&path).unwrap().set_len(bytes).unwrap();
+        path
+    }
+
+    /// Switches a machine with `disk` on.
+    pub fn start(&self, disk: &BoxDisk, options: &MachineOptions) -> Run {
+        let host = Host { tools: &self.tools, platform: &self.platform, distribution: &self.distribution };
+        let machine = Machine::start(disk, options, &host).unwrap();
+        if std::env::var_os("BOXWRIGHT_CONSOLE").is_some() {
+            machine.echo();
+        }
+        Run { machine }
+    }
+}
+
+/// One run of a machine.
+pub struct Run {
+    pub machine: Machine,
+}
+
+impl Run {
+    /// Waits until the box says it is good.
+    ///
+    /// # Panics
+    /// If it does not in time, or says that it is not.
+    pub fn until_good(&mut self) {
+        let said = self.until(GOOD, |said| matches!(said, Said::Good | Said::NotGood(_) | Said::CannotStart(_)));
+        assert_eq!(said, Said::Good);
+    }
+
+    /// Waits until the box says something that `wanted` looks for.
+    pub fn until(&mut self, timeout: Duration, wanted: impl Fn(&Said) -> bool) -> Said {
+        self.machine.wait_for(timeout, |line| verdict::parse(line).filter(|said| wanted(said))).unwrap()
+    }
+
+    /// Waits for a line of the console with `text`.
+    pub fn until_text(&mut self, timeout: Duration, text: &str) -> String {
+        self.machine.wait_for(timeout, |line| line.contains(text).then(|| line.to_owned())).unwrap()
+    }
+
+    /// Waits for the end of the probe `name`: what it printed.
+    ///
+    /// # Panics
+    /// If it fails or does not end in time.
+    pub fn probe(&mut self, name: &str, timeout: Duration) -> Vec<String> {
+        let mark = format!("probe[{name}] ");
+        let mut printed = Vec::new();
+        let status = self.machine.wait_for(timeout, |line| {
+            let text = line.split_once(&mark)?.1;
+            match text.strip_prefix("exit ") {
+                Some(status) => Some(status.trim().to_owned()),
+                None => {
+                    printed.push(text.to_owned());
+                    None
+                }
+            }
+        });
+        let status = status.unwrap_or_else(|error| panic!("probe {name}: {error}\n{}", printed.join("\n")));
+        assert_eq!(status, "0", "probe {name} printed\n{}", printed.join("\n"));
+        printed
+    }
+
+    /// Shuts the box down, as its power button does.
+    pub fn shut_down(self) -> Vec<String> {
+        self.machine.press_power().unwrap();
+        self.machine.wait_end(Duration::from_secs(300)).unwrap()
+    }
+
+    /// Takes the power away.
+    pub fn cut_power(self) -> Vec<String> {
+        self.machine.stop().unwrap()
+    }
+}
+
+/// A probe: `script` runs once the box is good (or before, if it waits for nothing). What it prints is read with
+/// [`Run::probe`].
+pub fn probe(name: &str, when: When, script: &str) -> Vec<Unit> {
+    let encoded = base64::engine::general_purpose::STANDARD.encode(script);
+    // $$ is a $ in a unit; the console is opened for each line, since a getty hangs it up.
+    let run = format!(
+        "t=$$(mktemp); echo {encoded} | base64 -d >$$t; {{ sh $$t 2>&1; echo exit $$?; }} | \
+         while IFS= read -r line; do echo \"probe[{name}] $$line\" >/dev/console; done"
+    );
+    let after = match when {
+        When::Good => "boxwright-good.target",
+        When::Early => "local-fs.target",
+    };
+    let text = format!(
+        "[Unit]\nDescription=Probe {name}\nDefaultDependencies=no\nAfter={after}\n\n[Service]\nType=oneshot\nExecStart=/bin/sh -c '{run}'\n"
+    );
+    let service = format!("probe-{name}.service");
+    let wanted_by = match when {
+        When::Good => "boxwright-good.target",
+        When::Early => "sysinit.target",
+    };
+    vec![
+        Unit::Whole { name: service.clone(), text },
+        Unit::DropIn { name: format!("{wanted_by}~probe-{name}"), text: format!("[Unit]\nWants={service}\n") },
+    ]
+}
+
+/// When a probe runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Once the release is good.
+    Good,
+    /// As soon as the local filesystems are there.
+    Early,
+}
+
+/// `options` with these units.
+pub fn with_units(options: &MachineOptions, units: impl IntoIterator<Item = Vec<Unit>>) -> MachineOptions {
+    let mut options = options.clone();
+    options.units.extend(units.into_iter().flatten());
+    options
+}
+
+/// The cache that the command line uses too.
+fn cache() -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("BOXWRIGHT_CACHE")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("boxwright")))
+        .or_else(|| variable("HOME").map(|folder| folder.join(".cache/boxwright")))
+        .unwrap_or_else(|| std::env::temp_dir().join("boxwright"))
+}
