@@ -91,7 +91,11 @@ impl Secrets {
         if findings.has_errors() {
             return Err(findings);
         }
-        let public = needs.owner.values().filter(|need| need.public).map(|need| need.id.clone()).collect();
+        // A user name, or an address, may well be in the image for another reason.
+        let is_public = |(id, value): &(&Id, &Value)| {
+            needs.owner.get(*id).is_some_and(|need| need.public) || is_address(value.reveal())
+        };
+        let public = values.iter().filter(is_public).map(|(id, _)| id.clone()).collect();
         Ok(Self { box_name: needs.box_name.clone(), values, public, findings })
     }
 
@@ -133,4 +137,9 @@ impl Secrets {
     pub fn scan_tree(&self, name: &Path, tree: &Tree) -> Vec<Leak> {
         self.scanner().tree(name, tree)
     }
+}
+
+/// Whether `text` is one or more addresses or networks, as a VPN's configuration gives them.
+fn is_address(text: &str) -> bool {
+    text.split(',').all(|part| crate::profile::values::network(part.trim()).is_ok())
 }

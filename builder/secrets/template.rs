@@ -35,7 +35,8 @@ fn entry(text: &mut String, need: &Need) {
     }
     let others: Vec<&str> =
         need.users.keys().map(String::as_str).filter(|user| *user != need.id.section).collect();
-    if !others.is_empty() {
+    // What belongs to no service has its one user in its name.
+    if need.users.len() > 1 {
         comment(text, &format!("Also for: {}", others.join(", ")));
     }
     let key = &need.id.name;

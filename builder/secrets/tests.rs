@@ -318,6 +318,15 @@ fn canaries_are_found_in_every_form_and_across_pieces() {
 }
 
 #[test]
+fn an_address_is_not_looked_for() {
+    for (text, expected) in
+        [("10.64.0.2/32", true), ("10.64.0.2/32, fc00::2/128", true), ("10.64.0.2.3", false), ("0123", false)]
+    {
+        assert_eq!(is_address(text), expected, "{text}");
+    }
+}
+
+#[test]
 fn a_tree_in_memory_is_looked_through() {
     let secrets = load(&filled(), 0o600).unwrap();
     let mut tree = Tree::new();
