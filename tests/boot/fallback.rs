@@ -49,7 +49,8 @@ fn entry_of(text: &str, id: &str, version: u64, more: &str) -> String {
     let lines = text.lines().map(|line| match line.split_once(' ') {
         Some(("version", _)) => format!("version {version}"),
         Some(("options", words)) => {
-            let kept: Vec<&str> = words.split(' ').filter(|word| !word.starts_with("boxwright.release=")).collect();
+            let kept: Vec<&str> =
+                words.split(' ').filter(|word| !word.starts_with("boxwright.release=")).collect();
             format!("options {} boxwright.release={id} {more}", kept.join(" "))
         }
         _ => line.to_owned(),
@@ -62,7 +63,8 @@ fn entry_of(text: &str, id: &str, version: u64, more: &str) -> String {
 fn a_release_that_never_gets_good_is_passed_over_for_the_one_before() {
     let Some(bench) = Bench::new() else { return };
     let disk = bench.disk("update");
-    let options = with_units(&MachineOptions::default(), [probe("patch", When::Good, "echo old >/etc/patched; sync")]);
+    let options =
+        with_units(&MachineOptions::default(), [probe("patch", When::Good, "echo old >/etc/patched; sync")]);
     let mut run = bench.start(&disk, &options);
     run.until_good();
     run.probe("patch", Duration::from_secs(60));

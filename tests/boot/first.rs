@@ -75,7 +75,8 @@ fn a_box_gets_good_and_stays_who_it_is() {
 fn secure_boot_is_enforced() {
     let Some(bench) = Bench::new() else { return };
     let disk = bench.disk("secure");
-    let script = "od -A n -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+    let script =
+        "od -A n -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
     let options = MachineOptions { secure_boot: true, ..MachineOptions::default() };
     let mut run = bench.start(&disk, &with_units(&options, [probe("secure", When::Good, script)]));
     run.until_good();

@@ -33,9 +33,13 @@ impl Bench {
     /// there is none.
     pub fn new() -> Option<Self> {
         let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let image = std::env::var_os("BOXWRIGHT_IMAGE").map_or_else(|| project.join("out/minimal.img"), PathBuf::from);
+        let image = std::env::var_os("BOXWRIGHT_IMAGE")
+            .map_or_else(|| project.join("out/minimal.img"), PathBuf::from);
         if !image.exists() {
-            eprintln!("SKIPPED: {} is not there; build it with: cargo run -- build profiles/minimal.toml", image.display());
+            eprintln!(
+                "SKIPPED: {} is not there; build it with: cargo run -- build profiles/minimal.toml",
+                image.display()
+            );
             return None;
         }
         let context = Context {
@@ -104,6 +108,7 @@ impl Bench {
     }
 
     /// An empty data disk of `bytes`, called `name`.
+    #[allow(dead_code, reason = "for scenarios with data disks")]
     pub fn empty(&self, name: &str, bytes: u64) -> PathBuf {
         let path = self.folder.path().join(format!("{name}.raw"));
         std::fs::File::create_new(&path).unwrap().set_len(bytes).unwrap();
@@ -132,7 +137,8 @@ impl Run {
     /// # Panics
     /// If it does not in time, or says that it is not.
     pub fn until_good(&mut self) {
-        let said = self.until(GOOD, |said| matches!(said, Said::Good | Said::NotGood(_) | Said::CannotStart(_)));
+        let said =
+            self.until(GOOD, |said| matches!(said, Said::Good | Said::NotGood(_) | Said::CannotStart(_)));
         assert_eq!(said, Said::Good);
     }
 
@@ -203,7 +209,10 @@ pub fn probe(name: &str, when: When, script: &str) -> Vec<Unit> {
     };
     vec![
         Unit::Whole { name: service.clone(), text },
-        Unit::DropIn { name: format!("{wanted_by}~probe-{name}"), text: format!("[Unit]\nWants={service}\n") },
+        Unit::DropIn {
+            name: format!("{wanted_by}~probe-{name}"),
+            text: format!("[Unit]\nWants={service}\n"),
+        },
     ]
 }
 

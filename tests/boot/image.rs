@@ -23,14 +23,16 @@ fn strangers_find_nothing_wrong_with_an_image() {
 
     let esp = cut(Role::Esp, "esp");
     tools.tool("fsck.vfat").unwrap().arg("-n").arg(esp.path()).run().unwrap();
-    let listing = tools.tool("mdir").unwrap().args(["-b", "-/", "-i"]).arg(esp.path()).arg("::").output().unwrap();
+    let listing =
+        tools.tool("mdir").unwrap().args(["-b", "-/", "-i"]).arg(esp.path()).arg("::").output().unwrap();
     let listing = String::from_utf8(listing).unwrap();
     for file in ["EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grubx64.efi", "loader/loader.conf"] {
         assert!(listing.contains(file), "{file} is not in\n{listing}");
     }
     let entries: Vec<&str> = listing.lines().filter(|line| line.contains("loader/entries/")).collect();
     assert_eq!(entries.len(), 1, "{listing}");
-    let entry = tools.tool("mtype").unwrap().arg("-i").arg(esp.path()).arg(entries[0].trim()).output().unwrap();
+    let entry =
+        tools.tool("mtype").unwrap().arg("-i").arg(esp.path()).arg(entries[0].trim()).output().unwrap();
     let entry = String::from_utf8(entry).unwrap();
 
     for role in [Role::Base, Role::Profile] {
