@@ -16,7 +16,7 @@ fn within(seconds: u32) -> Vec<Unit> {
 }
 
 #[test]
-#[ignore = "starts virtual machines"]
+#[ignore = "takes many minutes under plain emulation"]
 fn a_patch_that_breaks_the_box_is_set_aside_after_three_starts() {
     let Some(bench) = Bench::new() else { return };
     let disk = bench.disk("patched");
@@ -59,7 +59,7 @@ fn entry_of(text: &str, id: &str, version: u64, more: &str) -> String {
 }
 
 #[test]
-#[ignore = "starts virtual machines"]
+#[ignore = "takes many minutes under plain emulation"]
 fn a_release_that_never_gets_good_is_passed_over_for_the_one_before() {
     let Some(bench) = Bench::new() else { return };
     let disk = bench.disk("update");
@@ -93,7 +93,7 @@ fn a_release_that_never_gets_good_is_passed_over_for_the_one_before() {
 }
 
 #[test]
-#[ignore = "starts virtual machines"]
+#[ignore = "takes many minutes under plain emulation"]
 fn another_release_begins_without_the_patches_of_the_one_before() {
     let Some(bench) = Bench::new() else { return };
     let disk = bench.disk("next");
@@ -118,7 +118,7 @@ fn another_release_begins_without_the_patches_of_the_one_before() {
 }
 
 #[test]
-#[ignore = "starts virtual machines"]
+#[ignore = "takes many minutes under plain emulation"]
 fn a_flipped_byte_in_a_layer_stops_the_box_before_it_is_used() {
     let Some(bench) = Bench::new() else { return };
     let disk = bench.disk("flipped");
@@ -139,7 +139,7 @@ fn a_flipped_byte_in_a_layer_stops_the_box_before_it_is_used() {
 }
 
 #[test]
-#[ignore = "starts virtual machines"]
+#[ignore = "takes many minutes under plain emulation"]
 fn a_missing_system_partition_leaves_a_box_that_says_so() {
     let Some(bench) = Bench::new() else { return };
     let disk = bench.disk("damaged");

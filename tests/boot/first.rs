@@ -24,7 +24,6 @@ fn value(lines: &[String], key: &str) -> String {
 }
 
 #[test]
-#[ignore = "starts virtual machines"]
 fn a_box_gets_good_and_stays_who_it_is() {
     let Some(bench) = Bench::new() else { return };
     let disk = bench.disk("same");
@@ -71,7 +70,6 @@ fn a_box_gets_good_and_stays_who_it_is() {
 }
 
 #[test]
-#[ignore = "starts virtual machines"]
 fn secure_boot_is_enforced() {
     let Some(bench) = Bench::new() else { return };
     let disk = bench.disk("secure");

@@ -5,15 +5,14 @@
 //! no fixed waits: everything ends when it is seen, or at a bound.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use base64::Engine as _;
 use boxwright::build::{lock_of, locking};
-use boxwright::context::Context;
 use boxwright::firmware::{Distribution, Platform};
 use boxwright::lock;
 use boxwright::tools::Tools;
-use boxwright::ui::{Mode, Ui};
 use boxwright::vm::{BoxDisk, Host, Machine, MachineOptions, Said, Unit, verdict};
 
 /// How long a box may take to be good under plain emulation on a busy machine.
@@ -26,38 +25,29 @@ pub struct Bench {
     platform: Platform,
     distribution: Distribution,
     folder: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
 }
 
+/// Whose turn it is to start machines.
+static TURN: Mutex<()> = Mutex::new(());
+
 impl Bench {
-    /// The image that `BOXWRIGHT_IMAGE` names, or out/minimal.img of the project. None, and a line that says so, where
-    /// there is none.
+    /// The image that `BOXWRIGHT_IMAGE` names, or that of the profile `minimal`. None, and a line that says why, where none
+    /// can be had. One bench at a time: two machines would only slow each other down.
     pub fn new() -> Option<Self> {
-        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let image = std::env::var_os("BOXWRIGHT_IMAGE")
-            .map_or_else(|| project.join("out/minimal.img"), PathBuf::from);
-        if !image.exists() {
-            eprintln!(
-                "SKIPPED: {} is not there; build it with: cargo run -- build profiles/minimal.toml",
-                image.display()
-            );
-            return None;
-        }
-        let context = Context {
-            project: project.to_owned(),
-            cache: cache(),
-            ui: Ui::new(Mode::Lines, false),
-            jobs: 2,
-            mirror: None,
-            registry_mirror: None,
-            offline: false,
-        };
+        let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let named = std::env::var_os("BOXWRIGHT_IMAGE").map(PathBuf::from);
+        let image = named.or_else(|| crate::built::minimal().map(Path::to_owned))?;
+        let context = crate::built::context();
+        let project = context.project.clone();
         let lock = lock::load(&lock_of(&image)).unwrap().expect("the image has its lock beside it");
         Some(Self {
             tools: locking::machine_tools(&lock, &context).unwrap(),
-            platform: Platform::load(project, &lock.platform).unwrap(),
-            distribution: Distribution::load(project, &lock.distribution).unwrap(),
-            folder: tempfile::tempdir_in(project.join("out")).unwrap(),
+            platform: Platform::load(&project, &lock.platform).unwrap(),
+            distribution: Distribution::load(&project, &lock.distribution).unwrap(),
+            folder: tempfile::tempdir_in(crate::built::folder()).unwrap(),
             image,
+            _turn: turn,
         })
     }
 
@@ -230,13 +220,4 @@ pub fn with_units(options: &MachineOptions, units: impl IntoIterator<Item = Vec<
     let mut options = options.clone();
     options.units.extend(units.into_iter().flatten());
     options
-}
-
-/// The cache that the command line uses too.
-fn cache() -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    variable("BOXWRIGHT_CACHE")
-        .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("boxwright")))
-        .or_else(|| variable("HOME").map(|folder| folder.join(".cache/boxwright")))
-        .unwrap_or_else(|| std::env::temp_dir().join("boxwright"))
 }

@@ -6,7 +6,6 @@ use boxwright::tool::Tool;
 use crate::harness::Bench;
 
 #[test]
-#[ignore = "needs an image"]
 fn strangers_find_nothing_wrong_with_an_image() {
     let Some(bench) = Bench::new() else { return };
     let image = disk::read(bench.image()).unwrap();

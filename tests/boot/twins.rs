@@ -8,7 +8,6 @@ use boxwright::vm::{MachineOptions, Said};
 use crate::harness::{Bench, When, probe, with_units};
 
 #[test]
-#[ignore = "starts virtual machines"]
 fn of_two_new_disks_from_one_image_neither_is_touched() {
     let Some(bench) = Bench::new() else { return };
     let [disk, twin] = ["one", "two"].map(|name| bench.disk(name));
@@ -24,7 +23,7 @@ fn of_two_new_disks_from_one_image_neither_is_touched() {
 }
 
 #[test]
-#[ignore = "starts virtual machines"]
+#[ignore = "takes many minutes under plain emulation"]
 fn a_box_that_has_started_once_is_not_confused_by_a_new_twin() {
     let Some(bench) = Bench::new() else { return };
     let [disk, twin] = ["old", "new"].map(|name| bench.disk(name));
