@@ -89,16 +89,18 @@ pub fn parse(line: &str) -> Option<Said> {
     let Some((_release, rest)) = text.strip_prefix("release ").and_then(|rest| rest.split_once(' ')) else {
         return other();
     };
-    let list = |text: &str, separator: &str| text.split(separator).map(str::to_owned).collect();
+    let list = |text: &str, separator: &str| -> Vec<String> {
+        text.trim().split(separator).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    };
     if rest == "is good" {
         Some(Said::Good)
     } else if rest == "is ready" {
         Some(Said::Ready)
-    } else if let Some(reasons) = rest.strip_prefix("is not good: ") {
+    } else if let Some(reasons) = rest.strip_prefix("is not good:") {
         Some(Said::NotGood(list(reasons, "; ")))
-    } else if let Some(units) = rest.strip_prefix("is not ready: ") {
+    } else if let Some(units) = rest.strip_prefix("is not ready:") {
         Some(Said::NotReady(list(units, ", ")))
-    } else if let Some(units) = rest.strip_prefix("waits for: ") {
+    } else if let Some(units) = rest.strip_prefix("waits for:") {
         Some(Said::Waits(list(units, ", ")))
     } else {
         other()
@@ -186,6 +188,7 @@ mod tests {
                 "boxwright: first start: preparing /dev/sda",
                 Some(Said::Other("first start: preparing /dev/sda".into())),
             ),
+            ("boxwright: release 00 is not good: ", Some(Said::NotGood(vec![]))),
             ("notboxwright: release 00 is good", None),
             ("Debian GNU/Linux 13 box ttyS0", None),
         ];
