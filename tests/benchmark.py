@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Measures builds beside mmdebstrap, in one run, and prints one table.
+
+    cargo build --release && python3 tests/benchmark.py [PROFILE]
+
+Needs root, mmdebstrap and a Debian host (its apt configuration says which mirror is near). Every program gets the same
+packages from the same mirror. Nothing is asserted: figures depend on the machine, so compare the ratios.
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+PROJECT = pathlib.Path(__file__).resolve().parent.parent
+PROGRAM = PROJECT / "out/target/release/boxwright"
+
+
+def run(arguments, **options):
+    """Runs a program; returns seconds and the largest resident set of it and its children in MiB."""
+    start = time.monotonic()
+    child = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **options)
+    message = child.stderr.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        sys.exit(f"{arguments}: exit code {child.returncode}\n{message.decode(errors='replace')[-2000:]}")
+    return time.monotonic() - start, usage.ru_maxrss / 1024
+
+
+def mirrors():
+    """The addresses of Debian's archives in the host's apt configuration: main and security."""
+    text = "".join(
+        path.read_text() for path in sorted(pathlib.Path("/etc/apt").glob("sources.list.d/*.sources"))
+    )
+    found = re.findall(r"^URIs:\s*(\S+)", text, re.MULTILINE)
+    security = [uri for uri in found if uri.rstrip("/").endswith("debian-security")]
+    main = [uri for uri in found if uri.rstrip("/").endswith("/debian")]
+    if not main or not security:
+        sys.exit("the host's apt configuration names no mirror of Debian in deb822 form")
+    return main[0], security[0]
+
+
+def mmdebstrap(lock, folder):
+    """The root filesystem alone, of the packages of the lock."""
+    main, security = mirrors()
+    names = re.search(r"^packages = \[(.*?)^\]", lock, re.MULTILINE | re.DOTALL).group(1)
+    names = re.findall(r'name = "([^"]+)"', names)
+    signed = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
+    components = "main non-free-firmware"
+    sources = [
+        f"deb {signed} {main} trixie {components}",
+        f"deb {signed} {main} trixie-updates {components}",
+        f"deb {signed} {security} trixie-security {components}",
+    ]
+    target = folder / "mmdebstrap.tar"
+    command = ["mmdebstrap", "--variant=essential", f"--include={','.join(names)}", "trixie", str(target), *sources]
+    return run(command)
+
+
+def main():
+    name = sys.argv[1] if len(sys.argv) > 1 else "servarr"
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="boxwright-benchmark-"))
+    try:
+        profile = folder / f"{name}.toml"
+        shutil.copy(PROJECT / "profiles" / f"{name}.toml", profile)
+        cache, out = folder / "cache", folder / "out"
+        build = [PROGRAM, "--project", PROJECT, "--cache", cache, "build", profile, "--out", out]
+        rows = [("cold, nothing cached, with the lock", run(build))]
+        for part in ("base", "profile", "images", "tools"):
+            shutil.rmtree(cache / part, ignore_errors=True)
+        shutil.rmtree(out)
+        rows.append(("packages cached", run(build)))
+        text = profile.read_text()
+        profile.write_text(text.replace('at = "kuma"', 'at = "uptime"').replace('zone     = "UTC"', 'zone     = "Europe/Berlin"'))
+        rows.append(("one line changed", run(build)))
+        rows.append(("nothing changed", run(build)))
+        manifest = json.loads((out / f"{name}.manifest.json").read_text())
+        peer = mmdebstrap((out / f"{name}.lock").read_text(), folder)
+        print(f"profile {name}, {os.cpu_count()} processors")
+        print(f"{'':<38} {'seconds':>8} {'× mmdebstrap':>13} {'peak MiB':>9}")
+        for title, (seconds, peak) in [*rows, ("mmdebstrap, root filesystem alone", peer)]:
+            print(f"{title:<38} {seconds:>8.2f} {seconds / peer[0]:>13.2f} {peak:>9.0f}")
+        print(f"blocks to write: {manifest['written'] / 1e6:.0f} MB")
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
