@@ -88,7 +88,10 @@ fn the_machine() {
         ("G5p me => G5o me", &[&example_key()]),
         ("G5p => ", &[&format!("error bad-key {}", key(""))]),
         ("domain = => packages = [\"htop\", \"Htop\"]\ndomain =", &["error bad-package-name \"Htop\""]),
-        ("domain = => mirror = \"mirror.example.org\"\ndomain =", &["error bad-mirror \"mirror.example.org\""]),
+        (
+            "domain = => mirror = \"mirror.example.org\"\ndomain =",
+            &["error bad-mirror \"mirror.example.org\""],
+        ),
         ("[images]\nmirror = \"https://registry\"", &["error bad-mirror \"https://registry\""]),
         ("[updates]\nlivepatch = true\nesm = true", &["error ubuntu-only true", "error ubuntu-only true"]),
     ];

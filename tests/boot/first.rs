@@ -17,6 +17,17 @@ echo boots $(cat /run/boxwright/upper/boots 2>/dev/null || echo 0)
 touch /etc/patched-by-probe
 ";
 
+/// What has to be true at the second start, a line each.
+const KEPT: &str = "
+check() { if eval \"$2\" >/dev/null 2>&1; then echo \"check $1: yes\"; else echo \"check $1: no: $(eval \"$2\" 2>&1 | tail -n 3)\"; fi; }
+check patched 'test -e /etc/patched-by-probe'
+check overlay 'findmnt -no FSTYPE / | grep -x overlay'
+check read-only 'findmnt -no OPTIONS /run/boxwright/layers/base | grep -w ro'
+check verity 'dmsetup table boxwright-base | grep verity.*panic_on_corruption'
+check mode 'stat -c %a /etc | grep -x 755'
+check journal 'journalctl --list-boots --no-pager -q | grep -cE [0-9a-f]{32} | grep -x 2'
+";
+
 fn value(lines: &[String], key: &str) -> String {
     let prefix = format!("{key} ");
     let found = lines.iter().find_map(|line| line.strip_prefix(&prefix));
@@ -36,29 +47,17 @@ fn a_box_gets_good_and_stays_who_it_is() {
     assert!(!value(&first, "entry").contains('+'), "the entry is blessed: {first:?}");
     assert_eq!(value(&first, "boots"), "0", "the health check resets the count of boots");
 
-    let kept = with_units(
-        &MachineOptions::default(),
-        [
-            probe("identity", When::Good, IDENTITY),
-            probe(
-                "kept",
-                When::Good,
-                "set -e
-                test -e /etc/patched-by-probe
-                findmnt -no FSTYPE / | grep -qx overlay
-                findmnt -no OPTIONS /run/boxwright/layers/base | grep -qw ro
-                dmsetup table boxwright-base | grep -q ' verity .*panic_on_corruption'
-                test \"$(stat -c %a /etc)\" = 755
-                journalctl --list-boots --no-pager | wc -l | grep -qx 2",
-            ),
-        ],
-    );
+    let script = format!("{IDENTITY}{KEPT}");
+    let kept = with_units(&MachineOptions::default(), [probe("kept", When::Good, &script)]);
     let mut run = bench.start(&disk, &kept);
     run.until_good();
-    let second = run.probe("identity", Duration::from_secs(120));
-    run.probe("kept", Duration::from_secs(60));
+    let second = run.probe("kept", Duration::from_secs(180));
     run.cut_power();
+    let (checks, second): (Vec<String>, Vec<String>) =
+        second.into_iter().partition(|line| line.starts_with("check "));
     assert_eq!(first, second);
+    assert_eq!(checks.len(), 6, "{checks:?}");
+    assert!(checks.iter().all(|check| check.ends_with(": yes")), "{checks:?}");
 
     let other = bench.disk("other");
     let mut run = bench.start(&other, &options);

@@ -28,7 +28,8 @@ fn strangers_find_nothing_wrong_with_an_image() {
     for file in ["EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grubx64.efi", "loader/loader.conf"] {
         assert!(listing.contains(file), "{file} is not in\n{listing}");
     }
-    let entries: Vec<&str> = listing.lines().filter(|line| line.contains("loader/entries/")).collect();
+    let entries: Vec<&str> =
+        listing.lines().filter(|line| line.contains("loader/entries/") && line.contains(".conf")).collect();
     assert_eq!(entries.len(), 1, "{listing}");
     let entry =
         tools.tool("mtype").unwrap().arg("-i").arg(esp.path()).arg(entries[0].trim()).output().unwrap();
