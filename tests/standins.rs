@@ -89,6 +89,9 @@ fn try_one(docker: &Docker, folder: &Path, name: &str, container: &Container) ->
         User::Ids(uid, gid) => (uid, gid),
         User::DiskOwner => (1000, 1000),
     };
+    // Containers of two services may have one name.
+    let folder = tempfile::tempdir_in(folder).unwrap();
+    let folder = folder.path();
     let mut options: Vec<String> =
         ["run", "--detach", "--network", "none", "--cap-drop", "ALL", "--name", name]
             .map(str::to_owned)
