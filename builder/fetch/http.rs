@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use ureq::Agent;
 use ureq::http::{HeaderMap, StatusCode, header};
+use ureq::unversioned::transport::DefaultConnector;
+
+use super::resolve::Remembering;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long nothing may come over a connection. Ctrl-C takes effect no later than this.
 const SILENCE: Duration = Duration::from_secs(10);
-
 /// A client with its open connections.
 #[derive(Debug, Clone)]
 pub(super) struct Http {
@@ -53,7 +55,7 @@ impl Http {
             // A compressed transfer would not be the file whose digest is known.
             .accept_encoding("identity")
             .build();
-        Self { agent: config.new_agent() }
+        Self { agent: Agent::with_parts(config, DefaultConnector::default(), Remembering::default()) }
     }
 
     /// Asks for the file at `url` from byte `from` on.

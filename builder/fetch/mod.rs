@@ -6,6 +6,7 @@
 mod cache;
 mod download;
 mod http;
+mod resolve;
 mod transfer;
 
 pub use cache::Cache;
