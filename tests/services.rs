@@ -143,7 +143,9 @@ fn obeys(plan: &Plan, planned: &boxwright::plan::ContainerPlan, config: &serde_j
         let source = volume["source"].as_str().unwrap();
         assert_eq!(volume["type"], "bind", "{name}");
         assert!(volume["bind"]["create_host_path"].is_null(), "{name}: {volume}");
-        let allowed = ["/srv/", "/etc/boxwright/services/"];
+        // Docker's socket: the profile has acknowledged it.
+        let socket: &[&str] = if name == "casaos" { &["/run/docker.sock"] } else { &[] };
+        let allowed = [["/srv/", "/etc/boxwright/services/"].as_slice(), socket].concat();
         assert!(allowed.iter().any(|start| source.starts_with(start)), "{name}: {source}");
     }
 }
@@ -173,8 +175,19 @@ fn the_tunnel_shares_exactly_one_network_with_each_published_service() {
     }
     let holders: Vec<&str> = plan.ingress.iter().map(|rule| rule.service.as_str()).collect();
     let twice = ["umami", "umami", "uptime-kuma", "uptime-kuma", "wizarr"];
-    let once =
-        ["immich", "jellyfin", "maintainerr", "nextcloud", "plex", "prowlarr", "qbittorrent", "radarr"];
+    let once = [
+        "amp",
+        "casaos",
+        "homepage",
+        "immich",
+        "jellyfin",
+        "maintainerr",
+        "nextcloud",
+        "plex",
+        "prowlarr",
+        "qbittorrent",
+        "radarr",
+    ];
     let expected: Vec<&str> = once.into_iter().chain(["seerr", "sonarr", "tautulli"]).chain(twice).collect();
     assert_eq!(holders, expected);
 }

@@ -37,6 +37,10 @@ pub struct Container {
     /// Devices of the host by a path that is the same on every machine.
     #[serde(default)]
     pub devices: Vec<String>,
+    /// Whether it rules Docker, and with it the whole box, through Docker's socket. A profile that has the service must
+    /// acknowledge it (`accept = ["docker-socket"]`).
+    #[serde(default)]
+    pub docker_socket: bool,
     /// Whether it is the one that gets the graphics processor.
     #[serde(default)]
     pub gpu: bool,

@@ -10,8 +10,8 @@ mod service;
 
 pub use container::{Container, DiskFolder, Health, Limits, Networks, User, Volume};
 pub use load::{Catalog, Found, parse};
-pub use rules::{EVERYONE, is_label};
+pub use rules::{BOX, EVERYONE, is_label};
 pub use service::{
-    Advice, Backup, Dump, Exec, Exposure, Level, Login, Open, Port, Role, Secret, SecretFormat, SecretSource,
-    SecretWhen, Service, SettingKind, SettingSpec, Use, When,
+    Advice, Backup, Dump, Exec, Exposure, Level, Login, Open, OwnerAccount, Port, Role, Secret, SecretFormat,
+    SecretSource, SecretWhen, Service, SettingKind, SettingSpec, Use, When,
 };

@@ -286,6 +286,13 @@ fn references(report: &mut Report, service: &Service) {
             refer(&["backup", key, "container"], &exec.container);
         }
     }
+    let account = service.exposure.as_ref().and_then(|exposure| exposure.owner.as_ref());
+    if let Some(secret) =
+        account.map(|account| &account.secret).filter(|one| !service.secrets.contains_key(*one))
+    {
+        let message = format!("this service has no secret `{secret}`");
+        report.add(&["exposure", "owner", "secret"], "service-unknown", message);
+    }
     for name in service.secrets.keys() {
         if !is_label(name) {
             let message =
@@ -383,7 +390,14 @@ pub fn check_together(services: &BTreeMap<String, Service>) -> Vec<(String, Wron
     wrong
 }
 
+/// The section of secrets that belong to the box itself; each is there where the profile calls for it.
+pub const BOX: &str = "box";
+
 fn secret_exists(services: &BTreeMap<String, Service>, reference: &str) -> bool {
+    let of_the_box = |(section, name): (&str, &str)| section == BOX && is_label(name);
+    if reference.split_once('/').is_some_and(of_the_box) {
+        return true;
+    }
     reference.split_once('/').is_some_and(|(service, secret)| {
         services.get(service).is_some_and(|s| s.secrets.contains_key(secret))
     })

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::container::Container;
-use crate::profile::{Egress, PortRange, Setting};
+use crate::profile::{Egress, Notifier, PortRange, Setting};
 
 /// One service: an application with all its containers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -109,6 +109,8 @@ pub struct Exposure {
     pub scheme: String,
     /// Who keeps strangers out.
     pub login: Login,
+    /// The account that the box makes for its owner on the first start; `box login SERVICE` tells it.
+    pub owner: Option<OwnerAccount>,
     /// Whether people use it with programs (a TV, a phone's app, a sync client) that cannot pass Access.
     #[serde(default)]
     pub native_clients: bool,
@@ -123,6 +125,16 @@ pub struct Exposure {
     pub probe: String,
     /// A word in that answer, if monitors should look for one.
     pub keyword: Option<String>,
+}
+
+/// The account of an application's owner.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OwnerAccount {
+    /// The user name.
+    pub user: String,
+    /// The secret of this service that is the password.
+    pub secret: String,
 }
 
 /// Who keeps strangers out of a service.
@@ -212,7 +224,8 @@ pub enum SecretSource {
     Owner,
     /// The box, on its first boot; it is kept on the state partition.
     Box,
-    /// Another service's secret of that name (`sonarr/api-key`), where the profile has that service.
+    /// Another service's secret of that name (`sonarr/api-key`), where the profile has that service; or one of the box
+    /// itself (`box/pushbullet`), where the profile calls for it: say so in `when`.
     Service(String),
 }
 
@@ -237,6 +250,8 @@ pub enum SecretFormat {
 pub struct SecretWhen {
     /// The profile's `[vpn] type` is this.
     pub vpn_type: Option<String>,
+    /// The profile's `[alerts] to` has this.
+    pub alert: Option<Notifier>,
     /// This setting of the service is given (and not false).
     pub setting: Option<String>,
 }

@@ -218,7 +218,7 @@ pub(super) fn drawbacks(facts: &Facts<'_>, report: &mut Report<'_>) {
 
 fn needless(code: &str, service: &Service) -> Finding {
     let own = service.findings.iter().map(|advice| advice.code.as_str());
-    let known: Vec<&str> = own.chain([ACCESS_BLOCKS_APPS, FIRST_VISITOR_OWNS]).collect();
+    let known: Vec<&str> = own.chain([ACCESS_BLOCKS_APPS, FIRST_VISITOR_OWNS, DOCKER_SOCKET]).collect();
     if known.contains(&code) {
         let message = format!("nothing needs \"{code}\" to be accepted here");
         return Finding::warning("needless-accept", message).help("remove it");
@@ -232,6 +232,7 @@ fn needless(code: &str, service: &Service) -> Finding {
 }
 
 const ACCESS_BLOCKS_APPS: &str = "access-blocks-apps";
+const DOCKER_SOCKET: &str = "docker-socket";
 const FIRST_VISITOR_OWNS: &str = "first-visitor-owns";
 
 fn drawbacks_of<'a>(line: &Line<'_>, service: &'a Service) -> Vec<Drawback<'a>> {
@@ -251,6 +252,15 @@ fn drawbacks_of<'a>(line: &Line<'_>, service: &'a Service) -> Vec<Drawback<'a>> 
             message,
             help: advice.help.clone(),
         });
+    }
+    if service.containers.values().any(|container| container.docker_socket) {
+        let message = format!(
+            "{} rules Docker: whoever gets into it owns the box, and what it starts obeys none of this profile's rules",
+            service.title
+        );
+        let (code, severity) = (DOCKER_SOCKET, Severity::Error);
+        let help = Some("leave it out".to_owned());
+        drawbacks.push(Drawback { code, severity, acceptable: true, message, help });
     }
     let Some(exposure) = &service.exposure else { return drawbacks };
     let mut built_in = |code: &'static str, message: String, help: &str| {

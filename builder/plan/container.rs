@@ -115,6 +115,8 @@ pub enum VolumeKind {
     Disk,
     /// A rendered file.
     Config,
+    /// Docker's socket.
+    Socket,
 }
 
 /// One volume.
@@ -137,6 +139,9 @@ pub struct VolumePlan {
     /// Whether the box makes it if it is missing: never a disk itself.
     pub make: bool,
 }
+
+/// Docker's socket on the box.
+pub const DOCKER_SOCKET: &str = "/run/docker.sock";
 
 /// What planning a container looks at.
 pub(super) struct Around<'a> {
@@ -198,6 +203,18 @@ impl Around<'_> {
                 volume.read_only |= disk.read_only;
                 planned.push(volume);
             }
+        }
+        if container.docker_socket {
+            planned.push(VolumePlan {
+                kind: VolumeKind::Socket,
+                source: DOCKER_SOCKET.to_owned(),
+                target: "/var/run/docker.sock".to_owned(),
+                read_only: false,
+                uid: 0,
+                gid: 0,
+                mode: "0660".to_owned(),
+                make: false,
+            });
         }
         planned
     }

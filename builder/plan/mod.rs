@@ -8,7 +8,9 @@ mod container;
 mod network;
 mod service;
 
-pub use container::{ContainerPlan, NetworkUse, PublishedPort, SecretFile, VolumeKind, VolumePlan};
+pub use container::{
+    ContainerPlan, DOCKER_SOCKET, NetworkUse, PublishedPort, SecretFile, VolumeKind, VolumePlan,
+};
 pub use network::{Member, NetworkPlan};
 pub use service::{Access, DiskPlan, IngressRule, SecretPlan, ServicePlan};
 

@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::catalog::{
-    Backup, Catalog, EVERYONE, Exposure, Login, Open, Role, SecretFormat, SecretSource, SecretWhen, Service,
+    BOX, Backup, Catalog, EVERYONE, Exposure, Login, Open, Role, SecretFormat, SecretSource, SecretWhen,
+    Service,
 };
 use crate::check::CheckedService;
 use crate::profile::{
@@ -282,10 +283,13 @@ impl Surroundings<'_> {
             let set = |name: &String| {
                 settings.get(name).is_some_and(|value| !matches!(value, Setting::Bool(false)))
             };
-            vpn_fits && when.setting.as_ref().is_none_or(set)
+            let alert_fits = when.alert.is_none_or(|one| self.profile.alerts.to.contains(&one));
+            vpn_fits && alert_fits && when.setting.as_ref().is_none_or(set)
         };
         let there = |source: &SecretSource| match source {
-            SecretSource::Service(path) => path.split_once('/').is_some_and(|(other, _)| self.has(other)),
+            SecretSource::Service(path) => {
+                path.split_once('/').is_some_and(|(other, _)| other == BOX || self.has(other))
+            }
             SecretSource::Owner | SecretSource::Box => true,
         };
         let secrets = service.secrets.iter();

@@ -124,12 +124,8 @@ fn alerts(needs: &mut Needs, profile: &Profile) {
     if let Some(mail) = alerts.mail.as_ref().filter(|mail| mail.user.is_some()) {
         let about =
             format!("The password of `{}` at {}", mail.user.as_deref().unwrap_or_default(), mail.host);
-        needs.host(
-            "alerts",
-            "mail-password",
-            Text { about: &about, obtain: "your mail provider" },
-            Shape::Text,
-        );
+        let text = Text { about: &about, obtain: "your mail provider" };
+        needs.host("mail-password", "alerts", text, Shape::Text);
     }
     if alerts.heartbeat {
         let text = Text {

@@ -16,7 +16,8 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 /// The programs that all stand-ins have: path and text.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
+    ("stand-in/diun", include_str!("standin/diun")),
     ("stand-in/entrypoint", include_str!("standin/entrypoint")),
     ("stand-in/serve", include_str!("standin/serve")),
     ("stand-in/answer", include_str!("standin/answer")),
@@ -34,7 +35,10 @@ const COMMANDS: [(&str, &str); 3] = [
     ("redis-cli", include_str!("standin/valkey-cli")),
 ];
 /// Other names: path and where it leads.
-const LINKS: [(&str, &str); 13] = [
+const LINKS: [(&str, &str); 16] = [
+    ("usr/local/bin/diun", "/stand-in/diun"),
+    ("usr/local/bin/pnpm", "/stand-in/entrypoint"),
+    ("opt/entrypoint/main.sh", "/stand-in/entrypoint"),
     ("cron.sh", "stand-in/idle"),
     ("healthcheck.sh", "stand-in/healthcheck"),
     ("usr/local/bin/healthcheck.sh", "/stand-in/healthcheck"),
