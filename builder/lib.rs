@@ -4,6 +4,7 @@
 #![deny(missing_docs)]
 
 pub mod atomic;
+pub mod audit;
 pub mod boot;
 pub mod build;
 pub mod catalog;

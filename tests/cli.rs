@@ -103,3 +103,36 @@ fn new_profiles_are_right() {
     }
     assert_eq!(Command::new(PROGRAM).args(["new", "Not A Name"]).output().unwrap().status.code(), Some(1));
 }
+
+/// A service that somebody adds is held against the same rules, as it is rendered, and the finding is at its line.
+#[test]
+fn a_service_of_ones_own_meets_the_same_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    std::fs::create_dir_all(folder.path().join("overlays/services/paperless")).unwrap();
+    std::os::unix::fs::symlink(root.join("firmware"), folder.path().join("firmware")).unwrap();
+    std::os::unix::fs::symlink(root.join("overlays/system"), folder.path().join("overlays/system")).unwrap();
+    let service = folder.path().join("overlays/services/paperless");
+    std::fs::write(
+        service.join("service.toml"),
+        "schema = 1\ntitle = \"Paperless\"\nabout = \"Documents\"\n[containers.paperless]\n\
+         image = \"ghcr.io/paperless-ngx/paperless-ngx:2.19.3\"\nuser = \"1000:1000\"\n",
+    )
+    .unwrap();
+    let minimal = std::fs::read_to_string(root.join("profiles/minimal.toml")).unwrap();
+    std::fs::write(folder.path().join("own.toml"), format!("{minimal}paperless = {{}}\n")).unwrap();
+    let check = |more: &str| {
+        let template = "name: paperless\nservices:\n  paperless:\n    \
+             {{ <bw.container service={service} key=\"paperless\" /> }}\n";
+        let text = format!("{template}{more}{{{{ <bw.rest service={{service}} /> }}}}\n");
+        std::fs::write(service.join("compose.yaml.tera"), text).unwrap();
+        let output = Command::new(PROGRAM).args(["check", "own.toml"]).current_dir(folder.path()).output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = check("");
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = check("    privileged: true\n");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("error[privileged]") && said.contains("paperless = {}"), "{said}");
+}

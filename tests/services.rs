@@ -1,6 +1,8 @@
 //! The catalog's services: planned, rendered, and read back by the programs that will read them.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 
+#[path = "services/audit.rs"]
+mod audit;
 #[path = "services/trixie.rs"]
 mod trixie;
 

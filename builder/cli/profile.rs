@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use super::Session;
 use super::output::{self, Rejected};
 use super::surroundings;
+use crate::audit;
 use crate::check::{self, CheckedProfile, World};
 use crate::context::Context;
 use crate::diag::Findings;
-use crate::profile::load;
+use crate::overlay::Inputs;
+use crate::plan::Plan;
+use crate::profile::{Document, load};
 
 /// A profile with everything found about it.
 pub(super) struct Reading {
@@ -35,7 +38,14 @@ impl Session {
         };
         let project = surroundings::project(&self.global, path)?;
         let world = World::load(&project, &document.profile, &mut findings)?;
-        let (checked, findings) = check::check(&document, world, findings);
+        let (checked, mut findings) = check::check(&document, world, findings);
+        let checked = match checked {
+            Some(checked) => {
+                rendered(&project, &document, &checked, &mut findings)?;
+                (!findings.has_errors()).then_some(checked)
+            }
+            None => None,
+        };
         Ok(Reading { checked, findings })
     }
 
@@ -59,4 +69,19 @@ impl Session {
         };
         is_name.then(named).flatten().unwrap_or_else(|| path.to_owned())
     }
+}
+
+/// Holds what `checked` renders to against the rules.
+fn rendered(
+    project: &Path,
+    document: &Document,
+    checked: &CheckedProfile,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    let plan = Plan::new(checked, checked.catalog())?;
+    // The rules are about what runs, not about which bytes of it: no lock is needed.
+    let inputs = Inputs { profile: checked, plan: &plan, images: &[] };
+    let tree = inputs.tree(&project.join("overlays"))?;
+    audit::report(audit::audit(&tree, &plan, checked), document, checked, findings);
+    Ok(())
 }

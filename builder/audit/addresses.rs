@@ -1,0 +1,71 @@
+//! Addresses: none stands where a name belongs, and the box's networks are clear of those around it.
+
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
+use serde_json::Value;
+
+use super::Breach;
+use crate::plan::Plan;
+use crate::profile::Profile;
+use crate::profile::values::network;
+
+/// Where a container's definition holds names of others.
+const HOLDERS: [&str; 7] = ["environment", "command", "entrypoint", "extra_hosts", "links", "dns", "labels"];
+
+/// Tells every private address in a container's definition, but for the box's own networks as a whole (trusted proxies).
+pub(super) fn in_container(container: &Value, plan: &Plan, mut tell: impl FnMut(&str)) {
+    for key in HOLDERS {
+        let mut texts = Vec::new();
+        container.get(key).into_iter().for_each(|value| collect(value, &mut texts));
+        for text in texts {
+            for word in text.split(|c: char| !(c.is_ascii_digit() || c == '.' || c == '/')) {
+                let word = word.trim_matches('/');
+                if is_foreign(word, plan) {
+                    tell(&format!("`{key}` has the address {word}"));
+                }
+            }
+        }
+    }
+}
+
+fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
+    match value {
+        Value::String(text) => texts.push(text),
+        Value::Array(list) => list.iter().for_each(|one| collect(one, texts)),
+        Value::Object(map) => map.values().for_each(|one| collect(one, texts)),
+        _ => {}
+    }
+}
+
+/// Whether `word` is an address at home, of a container, or of a carrier's network. 127.0.0.1 is the container itself.
+fn is_foreign(word: &str, plan: &Plan) -> bool {
+    let subnet = word.parse::<Ipv4Net>().ok();
+    if subnet.is_some_and(|subnet| plan.networks.iter().any(|network| network.subnet == subnet)) {
+        return false;
+    }
+    let address = word.split('/').next().and_then(|word| word.parse::<Ipv4Addr>().ok());
+    let carrier = |address: Ipv4Addr| address.octets()[0] == 100 && (64..128).contains(&address.octets()[1]);
+    address.is_some_and(|one| one.is_private() || one.is_link_local() || carrier(one))
+}
+
+/// The networks between containers against those at home, and against each other.
+pub(super) fn networks(plan: &Plan, profile: &Profile) -> Vec<Breach> {
+    let home = profile.network.lan.iter().map(|lan| IpNet::V4(*lan));
+    let hosts = profile.network.hosts.values().filter_map(|text| network(text).ok());
+    let around: Vec<IpNet> = home.chain(hosts).collect();
+    let mut breaches = Vec::new();
+    for (index, one) in plan.networks.iter().enumerate() {
+        let subnet = IpNet::V4(one.subnet);
+        let overlap = |other: &IpNet| subnet.contains(other) || other.contains(&subnet);
+        let before = plan.networks.iter().take(index).map(|other| IpNet::V4(other.subnet));
+        let pool = std::iter::once(IpNet::V4(plan.docker_pool));
+        if let Some(other) = around.iter().copied().chain(before).chain(pool).find(overlap) {
+            let service = one.members.first().map(|member| member.service.clone()).unwrap_or_default();
+            let message = format!("its network {} ({subnet}) overlaps {other}", one.name);
+            let help = "write another range as `containers` under [network]";
+            breaches.push(Breach { service, code: "network-overlap", message, help });
+        }
+    }
+    breaches
+}
