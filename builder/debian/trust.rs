@@ -89,16 +89,22 @@ impl Keyring {
             };
             if is_issuer(&key.primary_key) {
                 usable(key, now)?;
-                return signature.verify(&key.primary_key, data).context("the signature is broken");
+                return verified(signature.verify(&key.primary_key, data));
             }
             if let Some(subkey) = key.public_subkeys.iter().find(|subkey| is_issuer(&subkey.key)) {
                 usable(key, now)?;
                 bound(key, subkey, now)?;
-                return signature.verify(&subkey.key, data).context("the signature is broken");
+                return verified(signature.verify(&subkey.key, data));
             }
         }
         bail!("the key is not one of the distribution's")
     }
+}
+
+/// What a check of a signature came to. The library's reason is about bytes and says nothing to anyone.
+fn verified(result: pgp::errors::Result<()>) -> anyhow::Result<()> {
+    ensure!(result.is_ok(), "the signature is broken");
+    Ok(())
 }
 
 /// Whether the primary key is neither revoked nor expired.
