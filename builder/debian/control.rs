@@ -56,7 +56,8 @@ impl<R: BufRead> Reader<R> {
         paragraph.clear();
         loop {
             self.line.clear();
-            let limit = (LONGEST_PARAGRAPH - paragraph.text.len()) as u64;
+            // Bytes that are no UTF-8 have become longer.
+            let limit = LONGEST_PARAGRAPH.saturating_sub(paragraph.text.len()) as u64;
             io::Read::take(&mut self.input, limit).read_until(b'\n', &mut self.line)?;
             self.number += 1;
             if self.line.is_empty() && paragraph.text.len() < LONGEST_PARAGRAPH {
@@ -146,6 +147,16 @@ mod tests {
             assert!(error.to_string().contains(line), "{error}");
         }
         assert!(single(b"").is_err());
+    }
+
+    /// Bytes that are no UTF-8 take three times the room once they are text.
+    #[test]
+    fn a_paragraph_that_gets_too_long_as_text_is_refused() {
+        let mut bytes = b"A:".to_vec();
+        bytes.resize(LONGEST_PARAGRAPH / 2, 0xff);
+        bytes.extend(b"\nB: 1\n");
+        let error = single(&bytes).unwrap_err();
+        assert!(error.to_string().contains("too long"), "{error}");
     }
 
     proptest! {

@@ -120,10 +120,10 @@ impl Deb {
     /// If the archive is damaged or larger than any package's.
     pub fn control(&self) -> Result<BTreeMap<String, ControlFile>> {
         let mut files = BTreeMap::new();
-        let mut total = 0;
+        let mut total = 0_u64;
         self.read(self.control, |member, content| {
             let MemberKind::File(size) = member.kind else { return Ok(()) };
-            total += size;
+            total = size.saturating_add(total);
             ensure!(total <= CONTROL_LIMIT, "the control files are larger than {CONTROL_LIMIT} bytes");
             let name = member.path.to_str().context("a control file has no readable name")?.to_owned();
             ensure!(!name.contains('/'), "the control file `{name}` is in a folder");
