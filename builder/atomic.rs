@@ -1,13 +1,20 @@
 //! Files and folders that appear whole or not at all.
 //!
-//! Everything is written beside its final place and renamed; what was not committed is removed when it is dropped.
+//! Everything is written beside its final place and renamed; what was not committed is removed when it is dropped. What
+//! a killed process left is removed by the next one that makes something beside it.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use tempfile::NamedTempFile;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use tempfile::{NamedTempFile, TempDir};
+
+/// How the name of everything begins that is under construction. Whoever makes it holds a lock on it (flock(2)) until it
+/// has its name, so that it can be told from what a killed process left.
+const PREFIX: &str = ".unfinished-";
 
 /// Replaces the file at `path` by `bytes`, durably: the data is on the disk before the name is.
 ///
@@ -36,12 +43,17 @@ impl AtomicFile {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
-        let temporary = tempfile::Builder::new()
-            .prefix(".boxwright-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .tempfile_in(folder)
-            .with_context(|| format!("creating a file in {}", folder.display()))?;
-        Ok(Self { temporary, path: path.to_owned() })
+        sweep(folder);
+        loop {
+            let temporary = tempfile::Builder::new()
+                .prefix(PREFIX)
+                .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+                .tempfile_in(folder)
+                .with_context(|| format!("creating a file in {}", folder.display()))?;
+            if hold(temporary.as_file(), temporary.path()) {
+                return Ok(Self { temporary, path: path.to_owned() });
+            }
+        }
     }
 
     /// The open file, for seeking and for handing to a tool.
@@ -87,6 +99,66 @@ impl Write for AtomicFile {
     }
 }
 
+/// A folder for what is under construction. It is removed with everything in it when this is dropped.
+#[derive(Debug)]
+pub struct Scratch {
+    folder: TempDir,
+    /// Holds the lock.
+    _open: File,
+}
+
+impl Scratch {
+    /// Makes an empty folder in `parent`, and `parent` as well where it is missing.
+    ///
+    /// # Errors
+    /// If `parent` cannot be made or written.
+    pub fn create(parent: &Path) -> Result<Self> {
+        fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
+        sweep(parent);
+        let context = || format!("creating a folder in {}", parent.display());
+        loop {
+            let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent).with_context(context)?;
+            let Ok(open) = File::open(folder.path()) else { continue };
+            if hold(&open, folder.path()) {
+                return Ok(Self { folder, _open: open });
+            }
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Locks what was just made at `path`; `false` if [`sweep`] of another process has taken it for a leftover meanwhile.
+fn hold(file: &File, path: &Path) -> bool {
+    match flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => match (file.metadata(), fs::symlink_metadata(path)) {
+            (Ok(opened), Ok(named)) => (opened.dev(), opened.ino()) == (named.dev(), named.ino()),
+            _ => false,
+        },
+        Err(rustix::io::Errno::WOULDBLOCK) => false,
+        // A filesystem without locks, on which nobody can sweep either.
+        Err(_) => true,
+    }
+}
+
+/// Removes what killed processes left under construction in `folder`. What cannot be removed is in nobody's way.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+            continue;
+        }
+        let path = entry.path();
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(file) = rustix::fs::open(&path, flags, Mode::empty()) else { continue };
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            drop(if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) });
+        }
+    }
+}
+
 /// Gives the finished folder `temporary` its name `target`. Where another process was faster, its folder is kept:
 /// both were made from the same inputs.
 ///
@@ -118,6 +190,24 @@ mod tests {
         drop(file);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_nothing_that_is_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, tree] = ["a", "b"].map(|name| folder.path().join(format!("{PREFIX}{name}")));
+        fs::write(&file, "half").unwrap();
+        fs::create_dir_all(tree.join("folder/below")).unwrap();
+        let others = folder.path().join(".other");
+        fs::write(&others, "").unwrap();
+        let used = AtomicFile::create(&folder.path().join("used")).unwrap();
+        let scratch = Scratch::create(folder.path()).unwrap();
+        write(&folder.path().join("file"), b"whole").unwrap();
+        assert!(!file.exists() && !tree.exists());
+        assert!(used.temporary_path().exists() && scratch.path().exists() && others.exists());
+        used.commit().unwrap();
+        drop(scratch);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3);
     }
 
     #[test]

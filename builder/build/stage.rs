@@ -51,10 +51,7 @@ impl Stage {
         if let Some(ready) = self.ready() {
             return Ok(ready);
         }
-        let temporary = tempfile::Builder::new()
-            .prefix(".making-")
-            .tempdir_in(&self.folder)
-            .with_context(|| format!("creating a folder in {}", self.folder.display()))?;
+        let temporary = atomic::Scratch::create(&self.folder)?;
         let content = temporary.path().join("content");
         fs::create_dir(&content).with_context(|| format!("creating {}", content.display()))?;
         make(&content)?;

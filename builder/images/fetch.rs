@@ -13,7 +13,8 @@ use rayon::prelude::{IntoParallelRefIterator as _, ParallelIterator as _};
 
 use super::manifest::{self, Blob, ImageManifest, Manifest};
 use super::reference::Reference;
-use super::skopeo::{Skopeo, Trouble, scratch};
+use super::skopeo::{Skopeo, Trouble};
+use crate::atomic::Scratch;
 use crate::context::Context;
 use crate::digest::Sha256;
 use crate::interrupt;
@@ -129,7 +130,7 @@ impl Fetching<'_> {
     /// Copies the image from its registry into the cache. The manifest comes last, so that a cache with it has had all.
     fn copy(&self, image: &Image, text: &str, digest: Sha256) -> Result<()> {
         let reference: Reference = image.reference.parse()?;
-        let scratch = scratch(self.folder)?;
+        let scratch = Scratch::create(self.folder)?;
         self.skopeo.copy(&reference, text, scratch.path()).map_err(|trouble| match trouble {
             Trouble::Refused(error) => error,
             Trouble::Unreachable(reason) => anyhow!(

@@ -9,7 +9,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 
 use super::manifest::LONGEST;
 use super::reference::{Mirror, Reference};
@@ -195,15 +195,6 @@ fn classify(error: &anyhow::Error) -> Trouble {
         Trouble::Refused(anyhow!(message))
     } else {
         Trouble::Unreachable(message)
-    }
-}
-
-/// An empty folder for a copy, beside the other files of the cache.
-pub(super) fn scratch(parent: &Path) -> Result<tempfile::TempDir> {
-    let made = tempfile::Builder::new().prefix(".image-").tempdir_in(parent);
-    match made {
-        Ok(folder) => Ok(folder),
-        Err(error) => bail!("creating a folder in {}: {error}", parent.display()),
     }
 }
 

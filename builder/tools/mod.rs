@@ -75,17 +75,15 @@ impl Tools {
         let root = place(debs.iter().map(|deb| &deb.sha256), context);
         let folder = context.cache.join(FOLDER);
         if !root.is_dir() {
-            fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
             let step = context.ui.step("unpacking tools");
-            let temporary = tempfile::Builder::new()
-                .prefix(".unpacking-")
-                .tempdir_in(&folder)
-                .with_context(|| format!("creating a folder in {}", folder.display()))?;
-            unpack_all(debs, temporary.path(), context.jobs).context("unpacking the tools")?;
-            join_certificates(temporary.path()).context("collecting the certificates of the tools")?;
+            let scratch = atomic::Scratch::create(&folder)?;
+            let content = scratch.path().join("content");
+            fs::create_dir(&content).with_context(|| format!("creating {}", content.display()))?;
+            unpack_all(debs, &content, context.jobs).context("unpacking the tools")?;
+            join_certificates(&content).context("collecting the certificates of the tools")?;
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-            fs::set_permissions(temporary.path(), mode).context("publishing the tools")?;
-            atomic::publish_dir(&temporary.keep(), &root)?;
+            fs::set_permissions(&content, mode).context("publishing the tools")?;
+            atomic::publish_dir(&content, &root)?;
             step.done(format!("{} packages", debs.len()));
         }
         Ok(Self { root })

@@ -13,8 +13,9 @@ pub mod verdict;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
+use crate::atomic::Scratch;
 use crate::context::Context;
 use crate::interrupt;
 pub use disk::BoxDisk;
@@ -58,12 +59,7 @@ impl Default for Options {
 /// should is no error but a [`Verdict`].
 pub fn boot(image: &Path, options: &Options, host: &Host<'_>, context: &Context) -> Result<Verdict> {
     let step = context.ui.step("starting the box");
-    let folder = context.cache.join("machines");
-    std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    let folder = tempfile::Builder::new()
-        .prefix("machine-")
-        .tempdir_in(&folder)
-        .with_context(|| format!("creating a folder in {}", folder.display()))?;
+    let folder = Scratch::create(&context.cache.join("machines"))?;
     let disk = BoxDisk::create(image, folder.path(), options.disk_bytes)?;
     if let Some(bundle) = &options.secrets {
         disk.write_secrets(bundle)?;
