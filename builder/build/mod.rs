@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use crate::atomic::AtomicFile;
 use crate::boot::{self, Release};
 use crate::check::CheckedProfile;
 use crate::context::Context;
@@ -79,6 +80,10 @@ impl Order<'_> {
         {
             return Ok(Built { image, manifest, unchanged: true });
         }
+        // What cannot be written is better known now than after minutes.
+        drop(AtomicFile::create(&image).with_context(|| {
+            format!("putting the image into {}; name another folder with --out", self.out.display())
+        })?);
         let tools = locking::tools(self.lock, context)?;
         let base = self.base(&tools, context)?;
         let embedded = embedded::embed(self, &tools, context)?;

@@ -78,8 +78,25 @@ impl Session {
         if error.is::<Rejected>() {
             return ExitCode::from(1);
         }
-        output::error(&format!("{error:#}"), self.ui.colour());
+        // Ctrl-C on a terminal goes to every program of the run; what one of them said as it died is of no interest.
+        if let Err(interrupted) = crate::interrupt::check() {
+            output::error(&interrupted.to_string(), self.ui.colour());
+            return ExitCode::from(2);
+        }
+        let text = format!("{error:#}");
+        output::error(&format!("{text}{}", advice(&text)), self.ui.colour());
         let wrong_input = error.chain().any(|cause| cause.is::<InputError>());
         ExitCode::from(if wrong_input { 1 } else { 2 })
+    }
+}
+
+/// What to do about an error of the disk, which may come from any program of a run.
+fn advice(text: &str) -> &'static str {
+    if text.contains("No space left on device") || text.contains("Disk quota exceeded") {
+        "\nfree some space there, or name folders on another disk with --cache and --out; then run the same command again"
+    } else if text.contains("Read-only file system") {
+        "\nname folders that can be written with --cache and --out"
+    } else {
+        ""
     }
 }
