@@ -16,8 +16,10 @@ use pgp::types::{KeyDetails as _, Password};
 
 /// The moment at which the tests run: 2026-11-21 00:00:00 UTC; the archive is made the day before.
 pub const NOW: i64 = 1_795_219_200;
-const DATE: &str = "Fri, 20 Nov 2026 00:00:00 UTC";
-const VALID_UNTIL: &str = "Fri, 27 Nov 2026 00:00:00 UTC";
+/// When the archive was made, in its Release files.
+pub const DATE: &str = "Fri, 20 Nov 2026 00:00:00 UTC";
+/// Until when it is valid.
+pub const VALID_UNTIL: &str = "Fri, 27 Nov 2026 00:00:00 UTC";
 
 /// A key with a subkey that signs, as distributions have.
 pub struct Key(SignedSecretKey);
@@ -80,6 +82,19 @@ impl Deb {
         )
     }
 
+    /// How the index lists it; its file is added to `files`.
+    fn listed(&self, files: &mut BTreeMap<String, Vec<u8>>) -> Listed {
+        let (path, bytes) = (self.path(), self.bytes());
+        let listed = Listed {
+            control: self.control(),
+            path: path.clone(),
+            size: bytes.len() as u64,
+            sha256: Sha256::of_bytes(&bytes),
+        };
+        files.insert(format!("/{path}"), bytes);
+        listed
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let control = tar("./control", self.control().as_bytes());
         // Not compressible, so that the weight stays.
@@ -121,13 +136,40 @@ pub struct Suite<'a> {
     pub components: &'a [(&'a str, &'a [Deb])],
 }
 
+/// A package as an index lists it, wherever its file is.
+pub struct Listed {
+    /// Its control file, which ends in a line break.
+    pub control: String,
+    /// Its path below the archive's base address.
+    pub path: String,
+    pub size: u64,
+    pub sha256: Sha256,
+}
+
 /// All files of a suite below the archive's base address. `edit` may change the Release file before it is signed.
 pub fn publish(suite: &Suite<'_>, key: &Key, edit: impl Fn(String) -> String) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
+    let components: Vec<(&str, Vec<Listed>)> = suite
+        .components
+        .iter()
+        .map(|(component, debs)| (*component, debs.iter().map(|deb| deb.listed(&mut files)).collect()))
+        .collect();
+    files.extend(publish_listed(suite, &components, key, edit));
+    files
+}
+
+/// The indexes of a suite with these `components`, and its Release file; [`Suite::components`] are not looked at.
+pub fn publish_listed(
+    suite: &Suite<'_>,
+    components: &[(&str, Vec<Listed>)],
+    key: &Key,
+    edit: impl Fn(String) -> String,
+) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
     let folder = format!("/dists/{}", suite.name);
     let mut digests = String::new();
-    for (component, debs) in suite.components {
-        let index = index(debs, &mut files);
+    for (component, packages) in components {
+        let index = index(packages);
         let digest = Sha256::of_bytes(&index);
         writeln!(digests, " {digest} {} {component}/binary-amd64/Packages.xz", index.len()).unwrap();
         if suite.by_hash {
@@ -146,18 +188,14 @@ pub fn publish(suite: &Suite<'_>, key: &Key, edit: impl Fn(String) -> String) ->
     files
 }
 
-/// The compressed index of `debs`, which are added to `files`.
-fn index(debs: &[Deb], files: &mut BTreeMap<String, Vec<u8>>) -> Vec<u8> {
-    let mut packages = String::new();
-    for deb in debs {
-        let bytes = deb.bytes();
-        let (path, digest) = (deb.path(), Sha256::of_bytes(&bytes));
-        let control = deb.control();
-        writeln!(packages, "{control}Filename: {path}\nSize: {}\nSHA256: {digest}\n", bytes.len()).unwrap();
-        files.insert(format!("/{path}"), bytes);
+/// The compressed index of `packages`.
+fn index(packages: &[Listed]) -> Vec<u8> {
+    let mut text = String::new();
+    for Listed { control, path, size, sha256 } in packages {
+        writeln!(text, "{control}Filename: {path}\nSize: {size}\nSHA256: {sha256}\n").unwrap();
     }
     let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 6);
-    encoder.write_all(packages.as_bytes()).unwrap();
+    encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap()
 }
 

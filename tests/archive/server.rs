@@ -79,6 +79,18 @@ impl Server {
         matching.for_each(|(_, content)| change(content));
     }
 
+    /// The content of the file at `path`.
+    pub fn content(&self, path: &str) -> Vec<u8> {
+        self.state.lock().unwrap().files[path].clone()
+    }
+
+    /// Ends all faults.
+    pub fn heal(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.faults.clear();
+        state.lives = None;
+    }
+
     pub fn fail(&self, path: &str, fault: Fault) {
         self.state.lock().unwrap().faults.insert(path.to_owned(), fault);
     }

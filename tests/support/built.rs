@@ -50,6 +50,21 @@ pub fn image(name: &str) -> Option<PathBuf> {
     // One test program at a time: the others find the image made.
     let guard = fs::File::create(folder.join(format!("{name}.guard"))).unwrap();
     flock(&guard, FlockOperation::LockExclusive).unwrap();
+    let profile = locked(name)?;
+    let images = folder.join("images");
+    let built = call("build").arg(&profile).arg("--out").arg(&images).output();
+    let printed = built.unwrap_or_else(|error| panic!("{error:#}"));
+    let image = PathBuf::from(String::from_utf8(printed).unwrap().trim());
+    assert!(image.starts_with(&images) && image.is_file(), "{}", image.display());
+    Some(image)
+}
+
+/// The shipped profile of that name with a fresh lock beside it, as a file of the tests'. None, with a printed reason, where
+/// no archive can be reached; on a CI machine that is a failure.
+pub fn locked(name: &str) -> Option<PathBuf> {
+    let folder = folder();
+    let guard = fs::File::create(folder.join("locks.guard")).unwrap();
+    flock(&guard, FlockOperation::LockExclusive).unwrap();
     let profile = folder.join(name).with_extension("toml");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles").join(name).with_extension("toml");
     fs::copy(shipped, &profile).unwrap();
@@ -58,12 +73,7 @@ pub fn image(name: &str) -> Option<PathBuf> {
         eprintln!("SKIPPED: no lock can be made here: {error:#}");
         return None;
     }
-    let images = folder.join("images");
-    let built = call("build").arg(&profile).arg("--out").arg(&images).output();
-    let printed = built.unwrap_or_else(|error| panic!("{error:#}"));
-    let image = PathBuf::from(String::from_utf8(printed).unwrap().trim());
-    assert!(image.starts_with(&images) && image.is_file(), "{}", image.display());
-    Some(image)
+    Some(profile)
 }
 
 /// The root filesystem of [`minimal`], unpacked from the image by a stranger's program; for root only.
