@@ -4,4 +4,5 @@
 mod downloads;
 mod locks;
 mod publisher;
+#[allow(dead_code, reason = "tests/failures uses more of it")]
 mod server;
