@@ -111,6 +111,7 @@ impl Job {
             users: distribution.users,
             groups: distribution.groups,
             isolation,
+            late: false,
         };
         let mut root = None;
         let sealing = Sealing {

@@ -4,13 +4,16 @@
 //! drivers as its modules. The result depends on the root filesystem and on these two alone, not on the build machine.
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::microcode;
 use crate::digest::{Hasher, Sha256};
 use crate::firmware::Platform;
 use crate::rootfs::Root;
+use crate::tools::Tools;
 
 /// Where the configuration folder lies in the root filesystem while the initrd is made.
 const INSIDE: &str = "var/tmp/boxwright-initrd";
@@ -33,8 +36,10 @@ pub struct BootFiles {
 pub struct InitrdRequest<'a> {
     /// The folder firmware/initrd/ of the project.
     pub configuration: &'a Path,
-    /// Says which drivers are needed.
+    /// Says which drivers and which microcode are needed.
     pub platform: &'a Platform,
+    /// Where the microcode is.
+    pub tools: &'a Tools,
     /// The partitions' types and sizes as shell variables: [`crate::disk::layout::shell_variables`].
     pub layout: &'a str,
     /// Every time in the initrd, seconds since 1970.
@@ -51,6 +56,9 @@ impl InitrdRequest<'_> {
         hasher.field("time", &self.time.to_le_bytes());
         for (path, bytes) in self.files()? {
             hasher.field(&path, &bytes);
+        }
+        for (path, folder) in &self.platform.microcode {
+            hasher.field(path, folder.as_bytes());
         }
         Ok(hasher.finish())
     }
@@ -95,7 +103,7 @@ pub fn make(root: &Root, request: &InitrdRequest<'_>, target: &Path) -> Result<B
     let folder = root.path().join(INSIDE);
     let made = write_configuration(request, &folder)
         .and_then(|()| call(root, request.time, &version))
-        .and_then(|()| collect(root, &version, target));
+        .and_then(|()| collect(root, request, &version, target));
     let removed = fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()));
     let files = made?;
     removed?;
@@ -142,15 +150,19 @@ fn call(root: &Root, time: i64, version: &str) -> Result<()> {
     Ok(())
 }
 
-fn collect(root: &Root, version: &str, target: &Path) -> Result<BootFiles> {
+fn collect(root: &Root, request: &InitrdRequest<'_>, version: &str, target: &Path) -> Result<BootFiles> {
     fs::create_dir_all(target).with_context(|| format!("creating {}", target.display()))?;
-    let copy = |from: PathBuf, name: &str| -> Result<(PathBuf, Sha256)> {
+    let add = |name: &str, begin: &[u8], from: PathBuf| -> Result<(PathBuf, Sha256)> {
         let to = target.join(name);
-        fs::copy(&from, &to).with_context(|| format!("copying {}", from.display()))?;
+        let context = || format!("copying {} to {}", from.display(), to.display());
+        let mut file = fs::File::create(&to).with_context(context)?;
+        file.write_all(begin).with_context(context)?;
+        io::copy(&mut fs::File::open(&from).with_context(context)?, &mut file).with_context(context)?;
         let digest = Sha256::of_file(&to)?;
         Ok((to, digest))
     };
-    let (kernel, kernel_digest) = copy(root.path().join(format!("boot/vmlinuz-{version}")), "linux")?;
-    let (initrd, initrd_digest) = copy(root.path().join(INSIDE).join("out"), "initrd")?;
+    let early = microcode::archive(request.platform, request.tools, request.time)?;
+    let (kernel, kernel_digest) = add("linux", &[], root.path().join(format!("boot/vmlinuz-{version}")))?;
+    let (initrd, initrd_digest) = add("initrd", &early, root.path().join(INSIDE).join("out"))?;
     Ok(BootFiles { kernel, kernel_digest, initrd, initrd_digest })
 }

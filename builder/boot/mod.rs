@@ -7,6 +7,7 @@
 mod entries;
 mod esp;
 mod initrd;
+mod microcode;
 mod release;
 
 pub use esp::{Content, EspFile, esp};

@@ -19,7 +19,7 @@ use crate::disk::layout;
 use crate::firmware::{Distribution, Platform};
 use crate::layers::{self, Layer, Sealing};
 use crate::lock::{self, Lock};
-use crate::rootfs::{self, Root, RootOptions};
+use crate::rootfs::{self, PackedTooEarly, Root, RootOptions};
 use crate::tools::Tools;
 use crate::tree::{Directories, Metadata};
 use crate::ui::human_bytes;
@@ -64,6 +64,7 @@ impl Ingredients<'_> {
         let initrd = InitrdRequest {
             configuration: &configuration,
             platform: self.platform,
+            tools: self.tools,
             layout: &layout,
             time: self.lock.time,
         };
@@ -96,22 +97,32 @@ impl Ingredients<'_> {
             time: self.lock.time,
             architecture: self.distribution.architecture.clone(),
             isolation: None,
+            late: false,
             // Beside the result: it goes with the temporary folder that holds both.
             directory: folder.with_file_name("root"),
             users: self.distribution.users.clone(),
             groups: self.distribution.groups.clone(),
         };
-        let mut root = None;
-        let sealing =
-            Sealing { target: &folder.join(layer::FILE), time: self.lock.time, tools: self.tools, context };
-        let sealed = layers::seal(
-            |tar| {
-                root = Some(rootfs::build(&debs, &options, (self.tools, context), tar)?);
-                Ok(())
-            },
-            sealing,
-        )?;
-        let root = root.context("building the root filesystem")?;
+        let target = folder.join(layer::FILE);
+        let sealing = Sealing { target: &target, time: self.lock.time, tools: self.tools, context };
+        let build = |late| -> Result<(Root, Layer)> {
+            let (mut root, options) = (None, RootOptions { late, ..options.clone() });
+            let sealed = layers::seal(
+                |tar| {
+                    root = Some(rootfs::build(&debs, &options, (self.tools, context), tar)?);
+                    Ok(())
+                },
+                sealing,
+            )?;
+            Ok((root.context("building the root filesystem")?, sealed))
+        };
+        let (root, sealed) = match build(false) {
+            Err(error) if error.chain().any(|cause| cause.is::<PackedTooEarly>()) => {
+                context.ui.note(format!("{error:#}; starting again, so that nothing is packed before that"));
+                build(true)?
+            }
+            other => other?,
+        };
         layer::record(&sealed, folder)?;
         write_directories(&root.directories()?, folder)?;
         self.make_boot_files(&root, initrd, folder, context)

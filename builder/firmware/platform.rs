@@ -22,8 +22,14 @@ pub struct Platform {
     pub title: String,
     /// dpkg's name of the architecture.
     pub architecture: String,
-    /// Packages by distribution: microcode, firmware of network and graphics chips.
+    /// Packages by distribution: firmware of network and graphics chips.
     pub packages: BTreeMap<String, Vec<String>>,
+    /// Packages by distribution that only the build needs, unpacked among the tools: microcode.
+    #[serde(default)]
+    pub tools: BTreeMap<String, Vec<String>>,
+    /// Processor microcode: the path at the front of the initrd, and the folder of the tools whose files make it up.
+    #[serde(default)]
+    pub microcode: BTreeMap<String, String>,
     /// The kernel's command line for every box; the release adds its identity and root hashes.
     pub command_line: Vec<String>,
     /// The kernel modules that the initrd needs to find its disk, without what they depend on.

@@ -16,7 +16,10 @@ use crate::tool::Tool;
 use crate::tools::Tools;
 
 /// How hard zstd tries. Higher levels take several times as long for a few percent.
-const LEVEL: &str = "6";
+const LEVEL: &str = "9";
+
+/// The size of what is compressed at once. Of one root filesystem, 128 KiB made 417 MB, 512 KiB 402 MB, 1 MiB 393 MB.
+const BLOCK: &str = "1M";
 
 /// The memory for mksquashfs's queues, which does not change the image.
 const MEMORY: &str = "256M";
@@ -101,7 +104,7 @@ fn mksquashfs(image: &Path, sealing: Sealing<'_>) -> Result<Tool> {
     let tool = sealing.tools.tool("mksquashfs")?.arg("-").arg(image);
     Ok(tool
         .args(["-tar", "-noappend", "-quiet", "-no-progress", "-exit-on-error", "-no-xattrs"])
-        .args(["-comp", "zstd", "-Xcompression-level", LEVEL])
+        .args(["-comp", "zstd", "-Xcompression-level", LEVEL, "-b", BLOCK])
         .args(["-mkfs-time", &time, "-root-time", &time, "-root-mode", "0755"])
         .args(["-default-mode", "0755", "-default-uid", "0", "-default-gid", "0"])
         .args(["-processors", &sealing.context.jobs.to_string(), "-mem", MEMORY])

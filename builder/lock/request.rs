@@ -31,6 +31,8 @@ pub struct Wishes {
     pub platform: Platform,
     /// What the box is to have, sorted.
     pub packages: Vec<String>,
+    /// What builds it.
+    pub tools: Vec<String>,
 }
 
 impl PackageRequest {
@@ -66,22 +68,24 @@ impl PackageRequest {
             packages.extend(list);
         }
         let packages = packages.into_iter().cloned().collect();
-        Ok(Wishes { distribution, platform, packages })
+        let more = platform.tools.get(&self.distribution).into_iter().flatten();
+        let tools = distribution.tools.build.iter().chain(more).cloned().collect();
+        Ok(Wishes { distribution, platform, packages, tools })
     }
 }
 
 impl Wishes {
     /// A digest of everything that decides which packages are chosen, but for the archive itself.
     pub fn digest(&self) -> Sha256 {
-        let tools = &self.distribution.tools;
+        let distribution = &self.distribution.tools;
         let mut hasher = Hasher::new();
         hasher.field("distribution", self.distribution.name.as_bytes());
         hasher.field("platform", self.platform.name.as_bytes());
         let lists = [
             ("packages", &self.packages),
-            ("tools", &tools.build),
-            ("machine", &tools.machine),
-            ("assumed", &tools.assumed),
+            ("tools", &self.tools),
+            ("machine", &distribution.machine),
+            ("assumed", &distribution.assumed),
         ];
         for (label, list) in lists {
             for name in list.iter().collect::<BTreeSet<_>>() {
@@ -121,7 +125,7 @@ mod tests {
     #[test]
     fn all_lists_come_together() {
         let wishes = load(&request()).unwrap();
-        for name in ["zsh", "curl", "btrfs-progs", "docker.io", "linux-image-amd64", "intel-microcode"] {
+        for name in ["zsh", "curl", "btrfs-progs", "docker.io", "linux-image-amd64", "firmware-realtek"] {
             assert!(wishes.packages.iter().any(|known| known == name), "{name}");
         }
     }

@@ -78,8 +78,8 @@ fn choose(wishes: &Wishes, suites: Suites) -> anyhow::Result<Resolved> {
     let packages = set("choosing the packages", &system)?;
     let tools = &distribution.tools;
     let tool = |wanted| Request { wanted, excluded: &none, assumed: &tools.assumed, system: false };
-    let build = set("choosing the tools", &tool(&tools.build))?;
-    let both: Vec<String> = tools.build.iter().chain(&tools.machine).cloned().collect();
+    let build = set("choosing the tools", &tool(&wishes.tools))?;
+    let both: Vec<String> = wishes.tools.iter().chain(&tools.machine).cloned().collect();
     let mut machine = set("choosing the virtual machine", &tool(&both))?;
     let names: BTreeSet<&str> = build.iter().map(|package| package.name.as_str()).collect();
     machine.retain(|package| !names.contains(package.name.as_str()));

@@ -1,6 +1,6 @@
 //! Files that are packed while packages are still being configured: maintainer scripts leave them alone.
 //!
-//! Most of a system's bytes are in a few large files, and configuring keeps one processor busy. Which files these are
+//! Most of a system's bytes are in such files, and configuring keeps one processor busy. Which files these are
 //! follows from the packages alone, so that the stream is the same on every machine; that nothing has touched them is
 //! checked at the end.
 
@@ -19,11 +19,15 @@ use super::package::Package;
 use crate::debian::deb::MemberKind;
 use crate::tree::Metadata;
 
-/// Where maintainer scripts make or change nothing but small files and links.
-const FOLDERS: [&str; 5] = ["usr/lib/", "usr/libexec/", "usr/bin/", "usr/sbin/", "usr/share/"];
+/// Where maintainer scripts change nothing that a package brought.
+const UNTOUCHED: [&str; 5] =
+    ["usr/lib/modules/", "usr/lib/firmware/", "usr/share/doc/", "usr/share/locale/", "usr/share/man/"];
 
-/// How large a file has to be, in bytes.
-const LARGE: u64 = 256 << 10;
+/// Where they change nothing but small files and links.
+const MOSTLY_UNTOUCHED: [&str; 5] = ["usr/lib/", "usr/libexec/", "usr/bin/", "usr/sbin/", "usr/share/"];
+
+/// How large a file has to be there, in bytes.
+const LARGE: u64 = 64 << 10;
 
 /// The error for a file that was packed early and has changed since.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,17 +69,18 @@ impl Seen {
     }
 }
 
-/// The files of `packages` that can be packed early, sorted: large ones of root's without special modes, which their
-/// package's own script does not mention.
+/// The files of `packages` that can be packed early, sorted: ones of root's without special modes, which their package's
+/// own scripts do not mention.
 pub(super) fn choose(packages: &[Package<'_>]) -> Vec<PathBuf> {
     let mut chosen = Vec::new();
     for package in packages {
-        let script = package.files.get("postinst").map_or(&[][..], |file| &file.content);
+        let scripts =
+            ["preinst", "postinst"].map(|name| package.files.get(name).map_or(&[][..], |file| &file.content));
         let mentioned = |path: &Path| {
             let name = path.file_name().unwrap_or_default().as_bytes();
-            script.windows(name.len().max(1)).any(|window| window == name)
+            scripts.iter().any(|script| script.windows(name.len().max(1)).any(|window| window == name))
         };
-        for member in &package.large {
+        for member in &package.candidates {
             let plain = member.uid == 0 && member.gid == 0 && member.mode & 0o7000 == 0;
             if plain && !mentioned(&member.path) {
                 chosen.push(member.path.clone());
@@ -87,10 +92,11 @@ pub(super) fn choose(packages: &[Package<'_>]) -> Vec<PathBuf> {
     chosen
 }
 
-/// Whether a member is large and where [`choose`] would take it from.
-pub(super) fn is_large(path: &Path, kind: &MemberKind) -> bool {
-    matches!(kind, MemberKind::File(size) if *size >= LARGE)
-        && FOLDERS.iter().any(|folder| path.starts_with(folder))
+/// Whether a member is one that [`choose`] would take.
+pub(super) fn is_candidate(path: &Path, kind: &MemberKind) -> bool {
+    let MemberKind::File(size) = kind else { return false };
+    let below = |folders: &[&str]| folders.iter().any(|folder| path.starts_with(folder));
+    below(&UNTOUCHED) || *size >= LARGE && below(&MOSTLY_UNTOUCHED)
 }
 
 impl Early {

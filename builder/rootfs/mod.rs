@@ -56,6 +56,8 @@ pub struct RootOptions {
     pub groups: BTreeMap<String, u32>,
     /// How programs of the system are run; [`Isolation::detect`] where there is none.
     pub isolation: Option<Isolation>,
+    /// Whether nothing is packed before all packages are configured: for a second try after [`PackedTooEarly`].
+    pub late: bool,
 }
 
 /// A configured system in a folder.
@@ -71,40 +73,12 @@ pub struct Root {
 /// # Errors
 /// If a package is broken or cannot be configured, if it makes a system user without a fixed id, if the kernel
 /// forbids the sandbox, or if the disk is full. The message says which, and what to do. [`PackedTooEarly`] if a file
-/// changed after it was written; then [`build_late`] helps.
+/// changed after it was written; then [`RootOptions::late`] helps.
 pub fn build(
     debs: &[DebFile],
     options: &RootOptions,
     (tools, context): (&Tools, &Context),
     tar: &mut dyn Write,
-) -> Result<Root> {
-    make(debs, options, (tools, context), &mut Sink { tar, late: false })
-}
-
-/// Like [`build`], but writes nothing before all packages are configured: for a second try after [`PackedTooEarly`].
-///
-/// # Errors
-/// Those of [`build`].
-pub fn build_late(
-    debs: &[DebFile],
-    options: &RootOptions,
-    (tools, context): (&Tools, &Context),
-    tar: &mut dyn Write,
-) -> Result<Root> {
-    make(debs, options, (tools, context), &mut Sink { tar, late: true })
-}
-
-/// Where the system is written, and when.
-struct Sink<'a> {
-    tar: &'a mut dyn Write,
-    late: bool,
-}
-
-fn make(
-    debs: &[DebFile],
-    options: &RootOptions,
-    (tools, context): (&Tools, &Context),
-    sink: &mut Sink<'_>,
 ) -> Result<Root> {
     let isolation = match options.isolation {
         Some(isolation) => isolation,
@@ -120,12 +94,12 @@ fn make(
 
     let (packages, target) = unpack(debs, options, &inside, context)?;
     let step = context.ui.step("configuring packages");
-    let mut archive = Archive::new(sink.tar, &tree, options.time);
-    let large = if sink.late { Vec::new() } else { early::choose(&packages) };
+    let mut archive = Archive::new(tar, &tree, options.time);
+    let paths = if options.late { Vec::new() } else { early::choose(&packages) };
     let owners = inside.owners()?;
     let (early, configured) = std::thread::scope(|scope| {
         let configured = scope.spawn(|| configure(packages, &target, options, (&inside, &step)));
-        let early = Early::pack(&large, &tree, &owners, &mut archive);
+        let early = Early::pack(&paths, &tree, &owners, &mut archive);
         (early, configured.join())
     });
     configured.map_err(|_| anyhow!("configuring packages has crashed"))??;

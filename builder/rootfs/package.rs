@@ -29,8 +29,8 @@ pub(super) struct Package<'a> {
     pub list: Vec<PathBuf>,
     /// Its folders, with the metadata that it gives them.
     pub folders: Vec<Member>,
-    /// Its large files that are packed early.
-    pub large: Vec<Member>,
+    /// Its files that may be packed early.
+    pub candidates: Vec<Member>,
     /// What was not made, since something else was there.
     pub taken: BTreeSet<PathBuf>,
     /// Its files that could not be made as they should be, since we are not root. Folders are not among them.
@@ -78,7 +78,7 @@ impl<'a> Package<'a> {
             files,
             list: Vec::new(),
             folders: Vec::new(),
-            large: Vec::new(),
+            candidates: Vec::new(),
             taken: BTreeSet::new(),
             placed: Vec::new(),
         };
@@ -109,8 +109,8 @@ impl<'a> Package<'a> {
         self.list.push(member.path.clone());
         if member.kind == MemberKind::Dir {
             self.folders.push(member);
-        } else if place == member.path && early::is_large(&place, &member.kind) {
-            self.large.push(member);
+        } else if place == member.path && early::is_candidate(&place, &member.kind) {
+            self.candidates.push(member);
         }
         Ok(())
     }
