@@ -1,6 +1,8 @@
 //! What people see on the command line: transcripts, and how the program ends.
 #![allow(clippy::disallowed_methods, reason = "these tests start the program as people do")]
 
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_boxwright");
@@ -135,4 +137,42 @@ fn a_service_of_ones_own_meets_the_same_rules() {
     let (code, said) = check("    privileged: true\n");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("error[privileged]") && said.contains("paperless = {}"), "{said}");
+}
+
+/// `--registry-mirror` is for the box's Docker as well.
+#[test]
+fn a_registry_mirror_named_by_a_flag_reaches_the_box() {
+    let folder = tempfile::tempdir().unwrap();
+    let render = |name: &str, flags: &[&str]| {
+        let to = folder.path().join(name);
+        let mut command = Command::new(PROGRAM);
+        let output = command.args(flags).args(["render", "minimal", "--to"]).arg(&to).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = std::fs::read_to_string(to.join("etc/docker/daemon.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["registry-mirrors"].clone()
+    };
+    assert_eq!(render("without", &[]), serde_json::Value::Null);
+    let mirrors = render("with", &["--registry-mirror", "hub.example.net:5000"]);
+    assert_eq!(mirrors, serde_json::json!(["https://hub.example.net:5000"]));
+}
+
+#[test]
+fn the_profiles_package_mirror_is_asked_before_the_hosts() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mirror = format!("http://{}/debian", listener.local_addr().unwrap());
+    let text = std::fs::read_to_string("profiles/minimal.toml").unwrap();
+    let text = text.replacen("[box]", &format!("[box]\nmirror = \"{mirror}\""), 1);
+    let profile = folder.path().join("near.toml");
+    std::fs::write(&profile, text).unwrap();
+    let mut command = Command::new(PROGRAM);
+    command.args(["--quiet", "--project", ".", "--cache"]).arg(folder.path().join("cache"));
+    let mut child = command.arg("lock").arg(&profile).stderr(Stdio::null()).spawn().unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    let mut request = String::new();
+    BufReader::new(stream).read_line(&mut request).unwrap();
+    // It has asked: what it would do without an answer is another test's subject.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(request.starts_with("GET /debian") && request.contains("/dists/trixie"), "{request}");
 }

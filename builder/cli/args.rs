@@ -39,7 +39,7 @@ pub struct Global {
     /// The package mirror to ask first
     #[arg(long, global = true, value_name = "URL")]
     pub mirror: Option<String>,
-    /// The registry to ask in place of all others
+    /// The registry to ask in place of all, also on the box
     #[arg(long, global = true, value_name = "HOST")]
     pub registry_mirror: Option<String>,
     /// Do not use the network

@@ -12,8 +12,8 @@ use crate::ui::human_bytes;
 
 pub(super) fn run(session: &Session, arguments: &Build) -> anyhow::Result<()> {
     let start = std::time::Instant::now();
-    let context = session.context(&arguments.profile)?;
     let subject = session.subject(&arguments.profile)?;
+    let context = subject.context(session)?;
     let secrets = match &arguments.secrets {
         Some(path) => Some(session.secrets(path, &subject.checked)?),
         None => None,

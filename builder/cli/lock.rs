@@ -7,8 +7,8 @@ use super::args::Lock;
 use crate::lock::{self, stale};
 
 pub(super) fn run(session: &Session, arguments: &Lock) -> anyhow::Result<()> {
-    let context = session.context(&arguments.profile)?;
     let subject = session.subject(&arguments.profile)?;
+    let context = subject.context(session)?;
     let subject = subject.borrow();
     let path = subject.lock_path();
     let old = lock::load(&path)?;

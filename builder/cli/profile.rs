@@ -32,10 +32,13 @@ impl Session {
         let path = &self.find(path);
         let loaded = load::load(path)?;
         let mut findings = loaded.findings;
-        let Some(document) = loaded.document else {
+        let Some(mut document) = loaded.document else {
             findings.sort();
             return Ok(Reading { checked: None, findings });
         };
+        if let Some(mirror) = &self.global.registry_mirror {
+            document.profile.images.mirror = Some(mirror.clone());
+        }
         let project = surroundings::project(&self.global, path)?;
         let world = World::load(&project, &document.profile, &mut findings)?;
         let (checked, mut findings) = check::check(&document, world, findings);

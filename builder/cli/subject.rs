@@ -7,6 +7,7 @@ use super::Session;
 use super::output::{self, Rejected};
 use crate::build::locking::Subject;
 use crate::check::CheckedProfile;
+use crate::context::Context;
 use crate::lock::{Lock, stale};
 use crate::plan::Plan;
 use crate::secrets::{self, Secrets};
@@ -22,6 +23,16 @@ pub(super) struct Owned {
 }
 
 impl Owned {
+    /// The surroundings of a run about this profile: where no flag names a mirror, the profile's is asked.
+    pub(super) fn context(&self, session: &Session) -> anyhow::Result<Context> {
+        let mut context = session.context(&self.path)?;
+        let profile = self.checked.profile();
+        context.mirror = context.mirror.or_else(|| profile.machine.mirror.clone());
+        // `--registry-mirror` has become the profile's when that was read.
+        context.registry_mirror.clone_from(&profile.images.mirror);
+        Ok(context)
+    }
+
     pub(super) fn borrow(&self) -> Subject<'_> {
         Subject { checked: &self.checked, plan: &self.plan, path: &self.path, now: self.now }
     }
