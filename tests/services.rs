@@ -252,7 +252,11 @@ fn units_wait_for_what_they_need() {
     let tree = rendered(&profile, &plan);
     let unit = file(&tree, "usr/lib/systemd/system/boxwright-service-sonarr.service");
     for line in [
-        "RequiresMountsFor=/srv/state /srv/media",
+        "RequiresMountsFor=/srv/state",
+        "After=srv-media.mount",
+        "PartOf=srv-media.mount",
+        "ConditionPathIsMountPoint=/srv/media",
+        "BindsTo=docker.service boxwright-service-gluetun.service",
         "PartOf=boxwright-service-gluetun.service",
         "ConditionPathExists=/run/boxwright/images/sonarr",
         "ConditionPathExists=/run/boxwright/secrets/sonarr/api-key",
