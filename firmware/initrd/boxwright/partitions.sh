@@ -113,7 +113,10 @@ publish_devices() {
 			[ -n "$node" ] || continue
 			ln -sf "../${node##*/}" "/dev/boxwright/${role%% *}"
 			number=$(cat "/sys/class/block/${node##*/}/partition")
-			echo "$rule, ENV{DEVTYPE}==\"partition\", ENV{PARTN}==\"$number\", SYMLINK+=\"boxwright/${role%% *}\""
+			wants=
+			# Mounted whenever it appears, also after its mount has given up waiting for it.
+			[ "${role%% *}" != state ] || wants=', TAG+="systemd", ENV{SYSTEMD_WANTS}+="srv-state.mount"'
+			echo "$rule, ENV{DEVTYPE}==\"partition\", ENV{PARTN}==\"$number\", SYMLINK+=\"boxwright/${role%% *}\"$wants"
 		done
 	} >/run/udev/rules.d/60-boxwright.rules
 }
