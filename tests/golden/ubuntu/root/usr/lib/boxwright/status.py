@@ -4,15 +4,19 @@ Only what stays the same while nothing happens is collected, so that a text that
 """
 
 import json
+import os
 import pathlib
 import subprocess
 import time
 
 DESCRIPTION = pathlib.Path("/etc/boxwright/box.json")
 RUN = pathlib.Path("/run/boxwright")
-LAST_PATCH = pathlib.Path("/var/lib/apt/periodic/unattended-upgrades-stamp")
+# Touched when patches were installed: at night, and at the first start of a release.
+PATCHED = [pathlib.Path("/var/lib/apt/periodic/unattended-upgrades-stamp"), pathlib.Path("/var/cache/boxwright/patched")]
 # Its time is that of the lock that the release was built from.
 BUILT = pathlib.Path("/usr/lib/clock-epoch")
+# With less than so many bytes free, programs begin to fail, or will soon.
+FULL, ALMOST = 256 << 20, 4 << 30
 # The words for a unit's states; units that were never asked for are not listed.
 WORDS = {
     "active": "runs",
@@ -79,30 +83,60 @@ def looked():
     return json_of(RUN / "services.status").get("services", {})
 
 
-def state_of(service, unit, seen):
-    """One word or a few for a service."""
+def state_of(unit, seen):
+    """One word or a few for a service; why it waits is among the problems."""
     if seen.get("ready"):
         return "runs"
     if seen.get("waits"):
-        return "waits for " + ", ".join(seen["waits"])
+        kinds = {word for reason in seen["waits"] for word in ("images", "secret", "disk") if f" {word}" in reason}
+        return "waits for its " + " and ".join(sorted(kinds)) if kinds else "waits"
     if unit == "active" and seen:
         words = sorted({word for word in seen.get("containers", {}).values() if word != "healthy"})
         return " and ".join(words) or "starts"
+    if unit == "inactive" and not seen:
+        return "not yet"
     return WORDS.get(unit, unit)
+
+
+def space(box):
+    """Filesystems without room, by what that means."""
+    places = [("/srv/state", "services cannot write and do not start"), ("/var/lib/boxwright", "patches cannot be installed")]
+    places += [(disk["path"], "what is on it cannot grow") for disk in box["disks"]]
+    for path, meaning in places:
+        if not os.path.ismount(path):
+            continue
+        room = os.statvfs(path)
+        if room.f_flag & os.ST_RDONLY:
+            continue
+        free, size = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
+        if free < min(FULL, size // 20):
+            yield f"{path} is full: {meaning}; remove what is not needed, see: du -xh --max-depth=2 {path}"
+        elif free < min(ALMOST, size // 20):
+            yield f"{path} is almost full"
+
+
+def missing_disks(box):
+    """Disks that are not mounted, and who waits for them."""
+    seen = looked()
+    for disk in box["disks"]:
+        if not os.path.ismount(disk["path"]):
+            reason = f"the disk {disk['name']} is not there"
+            waiting = sorted(name for name, one in seen.items() if reason in one.get("waits", []))
+            yield f"{reason}; it is mounted when it is plugged in" + (f", and starts {', '.join(waiting)}" if waiting else "")
 
 
 def problems():
     """What is missing or wrong, one sentence each."""
     found = text_of(RUN / "notes").splitlines()
-    images = json_of(RUN / "images.status").get("missing", 0)
-    if images:
-        found.append(f"{images} container images are not here yet; see: journalctl -u boxwright-images")
-    age = described().get("stale_seconds", 0)
+    box = described()
+    found += missing_disks(box)
+    found += space(box)
+    if not patched():
+        found += text_of(RUN / "unpatched").splitlines()
+    age = box.get("stale_seconds", 0)
     if age and BUILT.exists() and time.time() - BUILT.stat().st_mtime > age:
         days = age // 86400
         found.append(f"this release is older than {days} days: its kernel, Docker and applications wait for a newer one")
-    for path in sorted((RUN / "services").glob("*.notes")):
-        found += [f"{path.stem}: {line}" for line in text_of(path).splitlines()]
     folder = RUN / "problems"
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         first = text_of(path).splitlines()[:1]
@@ -114,10 +148,9 @@ def problems():
 
 
 def patched():
-    """The day of the last run of the patches, or nothing."""
-    if not LAST_PATCH.exists():
-        return None
-    return output("date", "--reference", str(LAST_PATCH), "+%Y-%m-%d %H:%M").strip() or None
+    """The day and minute of the last run of the patches, or nothing."""
+    times = [path.stat().st_mtime for path in PATCHED if path.exists()]
+    return output("date", f"--date=@{max(times):.0f}", "+%Y-%m-%d %H:%M").strip() or None if times else None
 
 
 def now():
@@ -143,7 +176,7 @@ def now():
             "lan": box["ssh"]["lan"],
         },
         "services": [
-            {**service, "state": state_of(service, found.get(service["unit"], "unknown"), seen.get(service["name"], {}))}
+            {**service, "state": state_of(found.get(service["unit"], "unknown"), seen.get(service["name"], {}))}
             for service in box["services"]
         ],
         "disks": [{**disk, "state": found.get(disk["unit"], "unknown")} for disk in box["disks"]],
@@ -155,24 +188,31 @@ def now():
 
 def as_text(box):
     """The same for people."""
+    state = "ready: everything runs" if box["ready"] else "good, but not everything runs" if box["good"] else "starting"
     lines = [
         f"{box['name']}: {', '.join(box['addresses']) or 'no address yet'}",
         f"release {box['version']} ({box['release'][:12]}), {box['distribution']}",
+        state,
+        "patched " + box["last_patch"] if box["last_patch"] else "not patched yet",
     ]
-    lines.append("patched " + (box["last_patch"] or "not yet"))
     if box["ssh"]["hostname"]:
         lines.append(f"SSH: {box['ssh']['hostname']} ({WORDS.get(box['ssh']['tunnel'], 'unknown')}), at home: {box['ssh']['lan']}")
     else:
         lines.append(f"SSH: at home: {box['ssh']['lan']}")
-    for kind in ("services", "disks"):
-        if box[kind]:
-            lines += ["", f"{kind}:"]
-        for one in box[kind]:
-            where = one.get("hostname") or one.get("path") or ""
-            word = one["state"]
-            if kind == "disks":
-                word = {"active": "mounted", "inactive": "missing", "failed": "missing"}.get(word, word)
-            lines.append(f"  {one['name']:<20} {word:<14} {where}".rstrip())
+    lines += table("services", [(one["name"], f"https://{one['hostname']}" if one["hostname"] else "", one["state"]) for one in box["services"]])
+    words = {"active": "mounted", "activating": "looked for"}
+    lines += table("disks", [(one["name"], one["path"], words.get(one["state"], "missing")) for one in box["disks"]])
     if box["problems"]:
         lines += ["", "missing or wrong:"] + [f"  {problem}" for problem in box["problems"]]
+    if any(problem.startswith("the secret ") for problem in box["problems"]):
+        lines += [f"  (`boxwright secrets profiles/{box['name']}.toml` writes a template for secrets; `build --secrets` hands them over)"]
     return "\n".join(lines) + "\n"
+
+
+def table(title, rows):
+    """Lines in columns under a title, or none. A column in which nothing stands takes no room."""
+    if not rows:
+        return []
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths) if width) for row in rows]
+    return ["", f"{title}:"] + [f"  {line}".rstrip() for line in lines]
