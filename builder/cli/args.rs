@@ -157,6 +157,9 @@ pub struct Boot {
     /// Hand these secrets to the box
     #[arg(long, value_name = "FILE")]
     pub secrets: Option<PathBuf>,
+    /// The box's profile, which says what its secrets are, where it is not profiles/NAME.toml
+    #[arg(long, value_name = "PROFILE", requires = "secrets")]
+    pub profile: Option<PathBuf>,
     /// Stop once the box is good (it boots), or ready (its services run)
     #[arg(long, value_name = "good|ready", hide_possible_values = true)]
     pub until: Option<Until>,

@@ -27,10 +27,15 @@ pub(super) fn run(session: &Session, arguments: &Boot) -> anyhow::Result<()> {
     let tools = locking::machine_tools(&lock, &context)?;
     let secrets = match &arguments.secrets {
         Some(path) => {
-            let name = report.manifest.map(|manifest| manifest.name);
-            let name =
-                name.context("finding out whose secrets the box takes: the image has no manifest beside it")?;
-            let profile = context.project.join("profiles").join(name).with_extension("toml");
+            let profile = match (&arguments.profile, &report.manifest) {
+                (Some(profile), _) => profile.clone(),
+                (None, Some(manifest)) => {
+                    context.project.join("profiles").join(&manifest.name).with_extension("toml")
+                }
+                (None, None) => bail!(InputError(
+                    "whose secrets the box takes is unknown, since the image has no manifest beside it; name its profile with --profile".into()
+                )),
+            };
             Some(session.secrets(path, &session.checked(&profile)?)?.bundle()?.to_vec())
         }
         None => None,
