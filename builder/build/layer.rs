@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::stage::Stage;
@@ -102,17 +102,4 @@ pub(super) fn stream_digest(source: impl FnOnce(&mut Hasher) -> Result<()>) -> R
     let mut hasher = Hasher::new();
     source(&mut hasher)?;
     Ok(hasher.finish())
-}
-
-/// Fails if two layers are the same, which no disk could tell apart.
-///
-/// # Errors
-/// If two of them have one GUID.
-pub(super) fn distinct(layers: &[&Layer]) -> Result<()> {
-    for (index, layer) in layers.iter().enumerate() {
-        if layers[..index].iter().any(|other| other.guid == layer.guid) {
-            bail!("{} is in the image twice", layer.path.display());
-        }
-    }
-    Ok(())
 }

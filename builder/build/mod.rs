@@ -167,7 +167,6 @@ impl Order<'_> {
         image: &Path,
     ) -> Result<DiskImage> {
         let (base, layers) = content;
-        layer::distinct(&layers.iter().map(|(_, layer)| *layer).collect::<Vec<_>>())?;
         let firmware = (self.checked.platform(), self.checked.distribution());
         let esp = boot::esp(release, &base.files, firmware, tools)?;
         if let Some(secrets) = self.secrets {
