@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 
 use super::Session;
 use super::args::{Boot, Until};
+use super::profile;
 use crate::build::{lock_of, locking};
 use crate::diag::InputError;
 use crate::firmware::{Distribution, Platform};
@@ -30,7 +31,7 @@ pub(super) fn run(session: &Session, arguments: &Boot) -> anyhow::Result<()> {
             let profile = match (&arguments.profile, &report.manifest) {
                 (Some(profile), _) => profile.clone(),
                 (None, Some(manifest)) => {
-                    context.project.join("profiles").join(&manifest.name).with_extension("toml")
+                    profile::named(&context.project, &manifest.name)
                 }
                 (None, None) => bail!(InputError(
                     "whose secrets the box takes is unknown, since the image has no manifest beside it; name its profile with --profile".into()

@@ -67,7 +67,7 @@ impl Session {
         let is_name = path.extension().is_none() && path.components().count() == 1 && !path.exists();
         let named = || {
             let project = surroundings::project(&self.global, Path::new(".")).ok()?;
-            let file = project.join("profiles").join(path).with_extension("toml");
+            let file = named(&project, path);
             Some(file.strip_prefix(".").map_or(file.clone(), Path::to_owned)).filter(|file| file.is_file())
         };
         is_name.then(named).flatten().unwrap_or_else(|| path.to_owned())
@@ -87,4 +87,9 @@ fn rendered(
     let tree = inputs.tree(&project.join("overlays"))?;
     audit::report(audit::audit(&tree, &plan, checked), document, checked, findings);
     Ok(())
+}
+
+/// Where the profile called `name` is in a project.
+pub(super) fn named(project: &Path, name: impl AsRef<Path>) -> PathBuf {
+    project.join("profiles").join(name).with_extension("toml")
 }

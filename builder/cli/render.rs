@@ -6,9 +6,8 @@ use anyhow::Context as _;
 
 use super::Session;
 use super::args::Render;
-use crate::lock;
-use crate::overlay::Inputs;
 use crate::plan::Plan;
+use crate::{build, lock};
 
 /// Tells a folder that `render` made from one that it must not touch.
 const MARK: &str = ".boxwright-render";
@@ -20,7 +19,7 @@ pub(super) fn run(session: &Session, arguments: &Render) -> anyhow::Result<()> {
     let plan = Plan::new(&profile, profile.catalog())?;
     let lock = lock::load(&path.with_extension("lock"))?;
     let images = lock.as_ref().map_or(&[][..], |lock| &lock.images);
-    let tree = Inputs { profile: &profile, plan: &plan, images }.tree(&context.project.join("overlays"))?;
+    let tree = build::render(&profile, &plan, images, &context)?;
     clear(&arguments.to)?;
     tree.write_to(&arguments.to)?;
     let mark = arguments.to.join(MARK);
