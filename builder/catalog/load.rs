@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use toml::de::{DeTable, DeValue};
 
-use super::rules;
 use super::service::{Role, Service};
+use super::{rules, together};
 use crate::diag::{Finding, Findings};
 
 /// Every service that a profile can name.
@@ -54,7 +54,7 @@ impl Catalog {
             }
             texts.insert(name, (file, text));
         }
-        for (name, wrong) in rules::check_together(&catalog.services) {
+        for (name, wrong) in together::check(&catalog.services) {
             if let Some((file, text)) = texts.get(&name) {
                 report(wrong, file, text, findings);
             }

@@ -3,15 +3,23 @@
 //! In: a folder of service folders. Out: the [`Catalog`], and findings with file and line about every file that is
 //! wrong. Nothing in here knows a service by name; who wants one adds a folder.
 
+mod advice;
+mod backup;
 mod container;
+mod container_rules;
+mod exposure;
 mod load;
 mod rules;
+mod secret;
 mod service;
+mod together;
 
+pub use advice::{Advice, Level, When};
+pub use backup::{Backup, Dump, Exec};
 pub use container::{Container, DiskFolder, Health, Limits, Networks, User, Volume};
+pub use exposure::{Exposure, Login, Open, OwnerAccount, Port};
 pub use load::{Catalog, Found, parse};
-pub use rules::{BOX, EVERYONE, is_label};
-pub use service::{
-    Advice, Backup, Dump, Exec, Exposure, Level, Login, Open, OwnerAccount, Port, Role, Secret, SecretFormat,
-    SecretSource, SecretWhen, Service, SettingKind, SettingSpec, Use, When,
-};
+pub use rules::{EVERYONE, is_label};
+pub use secret::{Secret, SecretFormat, SecretSource, SecretWhen};
+pub use service::{Role, Service, SettingKind, SettingSpec, Use};
+pub use together::BOX;

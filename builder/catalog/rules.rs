@@ -1,11 +1,10 @@
-//! What a `service.toml` must obey beyond its types: one service at a time, then all of them together.
+//! What a `service.toml` must obey beyond its types, by itself; its containers are [`super::container_rules`]'s part, the
+//! other services [`super::together`]'s.
 //!
 //! In: services. Out: what is wrong and the path of keys to it. Nothing here reads files.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use super::container::{Container, Volume};
-use super::service::{SecretSource, Service};
+use super::container_rules;
+use super::service::Service;
 use crate::profile::Egress;
 
 /// Something wrong in a `service.toml`.
@@ -24,81 +23,26 @@ pub struct Wrong {
 /// In `talks-to`: every service that answers requests.
 pub const EVERYONE: &str = "*";
 
-/// Tags that name another program every few weeks.
-const FLOATING_TAGS: [&str; 12] = [
-    "latest",
-    "stable",
-    "edge",
-    "main",
-    "master",
-    "nightly",
-    "beta",
-    "develop",
-    "public",
-    "plexpass",
-    "production",
-    "release",
-];
-
-/// Docker's names of the capabilities (capabilities(7) without `CAP_`).
-const CAPABILITIES: [&str; 41] = [
-    "AUDIT_CONTROL",
-    "AUDIT_READ",
-    "AUDIT_WRITE",
-    "BLOCK_SUSPEND",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "KILL",
-    "LEASE",
-    "LINUX_IMMUTABLE",
-    "MAC_ADMIN",
-    "MAC_OVERRIDE",
-    "MKNOD",
-    "NET_ADMIN",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_RAW",
-    "PERFMON",
-    "SETFCAP",
-    "SETGID",
-    "SETPCAP",
-    "SETUID",
-    "SYSLOG",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_CHROOT",
-    "SYS_MODULE",
-    "SYS_NICE",
-    "SYS_PACCT",
-    "SYS_PTRACE",
-    "SYS_RAWIO",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "WAKE_ALARM",
-];
-
 /// Collects what is wrong with one service.
-struct Report {
-    list: Vec<Wrong>,
+pub(super) struct Report {
+    pub(super) list: Vec<Wrong>,
 }
 
 impl Report {
-    fn add(&mut self, path: &[&str], code: &'static str, message: String) -> &mut Wrong {
+    pub(super) fn add(&mut self, path: &[&str], code: &'static str, message: String) -> &mut Wrong {
         let path = path.iter().map(|&part| part.to_owned()).collect();
         self.list.push(Wrong { path, code, message, help: None });
         let last = self.list.len() - 1;
         &mut self.list[last]
     }
 
-    fn help(&mut self, path: &[&str], code: &'static str, message: String, help: impl Into<String>) {
+    pub(super) fn help(
+        &mut self,
+        path: &[&str],
+        code: &'static str,
+        message: String,
+        help: impl Into<String>,
+    ) {
         self.add(path, code, message).help = Some(help.into());
     }
 }
@@ -126,7 +70,7 @@ pub fn check(service: &Service) -> Vec<Wrong> {
         report.help(&["containers"], "service-container", message, help);
     }
     for (key, container) in &service.containers {
-        containers(&mut report, service, key, container);
+        container_rules::check(&mut report, service, key, container);
     }
     references(&mut report, service);
     egress(&mut report, service);
@@ -142,116 +86,6 @@ pub fn is_label(text: &str) -> bool {
         && text.bytes().all(allowed)
         && !text.starts_with('-')
         && !text.ends_with('-')
-}
-
-fn containers(report: &mut Report, service: &Service, key: &str, container: &Container) {
-    let at = ["containers", key];
-    if !is_label(key) {
-        report.add(
-            &at,
-            "service-name",
-            format!("`{key}` is no host name: lower-case letters, digits and `-` only"),
-        );
-    }
-    if let Some((message, help)) = wrong_image(&container.image) {
-        report.help(&["containers", key, "image"], "service-image", message, help);
-    }
-    for (index, capability) in container.capabilities.iter().enumerate() {
-        if !CAPABILITIES.contains(&capability.as_str()) {
-            let nearest = nearest(capability, CAPABILITIES.into_iter());
-            let help = nearest
-                .map_or("see capabilities(7), without `CAP_`".to_owned(), |near| format!("write `{near}`"));
-            let path = ["containers", key, "capabilities", &index.to_string()];
-            report.help(&path, "service-capability", format!("unknown capability `{capability}`"), help);
-        }
-    }
-    for (index, device) in container.devices.iter().enumerate() {
-        if !device.starts_with("/dev/") || device.contains("..") {
-            let path = ["containers", key, "devices", &index.to_string()];
-            report.add(&path, "service-device", format!("`{device}` is not a device under /dev/"));
-        }
-    }
-    for (index, volume) in container.volumes.iter().enumerate() {
-        volumes(report, &["containers", key, "volumes", &index.to_string()], volume);
-    }
-    if container.health.none && container.health.test.is_some() {
-        let message = "both `none` and `test`".to_owned();
-        report.help(&["containers", key, "health"], "service-health", message, "write only one of them");
-    }
-    let health = &container.health;
-    let times =
-        [health.interval.as_ref(), health.timeout.as_ref(), health.start.as_ref(), Some(&container.stop)];
-    for time in times.into_iter().flatten() {
-        if !is_number_with_unit(time, &["s", "m", "h"]) {
-            let message = format!("`{time}` is not a duration");
-            report.help(&at, "service-duration", message, "write it like `30s` or `2m`");
-        }
-    }
-    for size in [Some(&container.limits.memory), container.shm_size.as_ref()].into_iter().flatten() {
-        if !is_number_with_unit(size, &["m", "g"]) {
-            let message = format!("`{size}` is not a size");
-            report.help(&at, "service-size", message, "write it like `512m` or `2g`");
-        }
-    }
-    for other in &container.after {
-        if other == key || !service.containers.contains_key(other) {
-            let message = format!("`{other}` is no other container of this service");
-            report.add(&["containers", key, "after"], "service-container", message);
-        }
-    }
-}
-
-/// What is wrong with an image's name, and what to do.
-fn wrong_image(image: &str) -> Option<(String, String)> {
-    if image.contains('@') {
-        let message = format!("`{image}` has a digest: that is the lock's part");
-        return Some((message, "write the name and the tag; `boxwright lock` adds the digest".to_owned()));
-    }
-    let registry = image.split_once('/').map(|(registry, _)| registry);
-    if !registry.is_some_and(|registry| registry.contains('.') || registry.contains(':')) {
-        let message = format!("`{image}` does not name its registry");
-        return Some((
-            message,
-            format!("write `docker.io/{image}`, with `library/` for Docker's own images"),
-        ));
-    }
-    let last = image.rsplit('/').next().unwrap_or_default();
-    let Some((_, tag)) = last.split_once(':') else {
-        return Some((format!("`{image}` has no tag"), "add the version: `:1.2.3`".to_owned()));
-    };
-    FLOATING_TAGS.contains(&tag).then(|| {
-        let message = format!("the tag `{tag}` is another program every few weeks");
-        (message, "write the tag of one version".to_owned())
-    })
-}
-
-fn volumes(report: &mut Report, path: &[&str], volume: &Volume) {
-    let kinds = [volume.state.is_some(), volume.disk.is_some(), volume.config.is_some()];
-    if kinds.iter().filter(|&&kind| kind).count() != 1 {
-        let message = "a volume has exactly one of `state`, `disk` and `config`".to_owned();
-        report.add(path, "service-volume", message);
-    }
-    if !volume.at.starts_with('/') || volume.at.contains("..") {
-        report.add(
-            path,
-            "service-volume",
-            format!("`{}` is not an absolute path in the container", volume.at),
-        );
-    }
-    let relative = [volume.state.as_deref(), volume.config.as_deref(), volume.folder()];
-    for part in relative.into_iter().flatten() {
-        if part.is_empty()
-            || part.starts_with('/')
-            || part.split('/').any(|part| part.is_empty() || part == "..")
-        {
-            report.add(path, "service-volume", format!("`{part}` is not a relative path without `..`"));
-        }
-    }
-    if let Some(mode) = &volume.mode
-        && u32::from_str_radix(mode, 8).map_or(true, |mode| mode > 0o1777)
-    {
-        report.help(path, "service-volume", format!("`{mode}` is no mode"), "write it in octal: `0700`");
-    }
 }
 
 fn references(report: &mut Report, service: &Service) {
@@ -348,66 +182,7 @@ fn exposure(report: &mut Report, service: &Service) {
     }
 }
 
-/// Everything that is wrong between services: the service's name with each.
-pub fn check_together(services: &BTreeMap<String, Service>) -> Vec<(String, Wrong)> {
-    let mut wrong = Vec::new();
-    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut roles = BTreeSet::new();
-    for (name, service) in services {
-        let mut report = Report { list: Vec::new() };
-        let others = services.keys().map(String::as_str);
-        for (key, names) in [("needs", &service.needs), ("talks-to", &service.talks_to)] {
-            for (index, other) in names.iter().enumerate().filter(|(_, other)| {
-                !(services.contains_key(*other) || key == "talks-to" && *other == EVERYONE)
-            }) {
-                let near =
-                    nearest(other, others.clone()).map_or_else(String::new, |near| format!("write `{near}`"));
-                let message = format!("there is no service `{other}`");
-                report.help(&[key, &index.to_string()], "service-unknown", message, near);
-            }
-        }
-        for (secret, value) in &service.secrets {
-            if let SecretSource::Service(from) = &value.from
-                && !secret_exists(services, from)
-            {
-                let message = format!("no service has the secret `{from}`");
-                let help = "write `<service>/<secret>`";
-                report.help(&["secrets", secret, "from"], "service-unknown", message, help);
-            }
-        }
-        for alias in service.aliases.keys() {
-            let other = services.contains_key(alias).then_some(alias.as_str());
-            if let Some(other) = other.or_else(|| taken.insert(alias, name)) {
-                let message = format!("the name `{alias}` is already taken by `{other}`");
-                report.add(&["aliases", alias], "service-name", message);
-            }
-        }
-        if service.role.is_some_and(|role| !roles.insert(role)) {
-            report.add(&["role"], "service-role", "another service has this role".to_owned());
-        }
-        wrong.extend(report.list.into_iter().map(|each| (name.clone(), each)));
-    }
-    wrong
-}
-
-/// The section of secrets that belong to the box itself; each is there where the profile calls for it.
-pub const BOX: &str = "box";
-
-fn secret_exists(services: &BTreeMap<String, Service>, reference: &str) -> bool {
-    let of_the_box = |(section, name): (&str, &str)| section == BOX && is_label(name);
-    if reference.split_once('/').is_some_and(of_the_box) {
-        return true;
-    }
-    reference.split_once('/').is_some_and(|(service, secret)| {
-        services.get(service).is_some_and(|s| s.secrets.contains_key(secret))
-    })
-}
-
-fn is_number_with_unit(text: &str, units: &[&str]) -> bool {
-    units.iter().filter_map(|unit| text.strip_suffix(unit)).any(|number| number.parse::<u32>().is_ok())
-}
-
-fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|name| (strsim::jaro_winkler(text, name), name))
         .filter(|(likeness, _)| *likeness > 0.8)
