@@ -5,14 +5,19 @@
 //! by name.
 
 mod container;
+mod ingress;
 mod network;
+mod published;
+mod secret;
 mod service;
 
 pub use container::{
     ContainerPlan, DOCKER_SOCKET, NetworkUse, PublishedPort, SecretFile, VolumeKind, VolumePlan,
 };
+pub use ingress::{Access, IngressRule};
 pub use network::{Member, NetworkPlan};
-pub use service::{Access, DiskPlan, IngressRule, SecretPlan, ServicePlan};
+pub use secret::SecretPlan;
+pub use service::{DiskPlan, ServicePlan};
 
 use anyhow::Result;
 use ipnet::Ipv4Net;
@@ -59,7 +64,7 @@ impl Plan {
         let mut ports: Vec<PublishedPort> =
             services.iter().flat_map(|service| service.published.iter().cloned()).collect();
         ports.sort();
-        let ingress = service::ingress(&services);
+        let ingress = ingress::rules(&services);
         let vpn = services
             .iter()
             .find(|service| service.role == Some(crate::catalog::Role::Vpn))

@@ -5,16 +5,13 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use crate::catalog::{
-    BOX, Backup, Catalog, EVERYONE, Exposure, Login, Open, Role, SecretFormat, SecretSource, SecretWhen,
-    Service,
-};
-use crate::check::CheckedService;
-use crate::profile::{
-    Audience, Cloudflare, Egress, LanAccess, PortRange, Profile, Protocol, ServiceUse, Setting, VpnType,
-};
-
 use super::container::{Around, ContainerPlan, PublishedPort, SecretFile};
+use super::ingress::{self, Access};
+use super::published;
+use super::secret::{self, SecretPlan};
+use crate::catalog::{Backup, Catalog, EVERYONE, Exposure, Role, Service};
+use crate::check::CheckedService;
+use crate::profile::{Audience, Egress, Profile, ServiceUse, Setting};
 
 /// One service as it will run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -95,58 +92,9 @@ pub struct DiskPlan {
     pub read_only: bool,
 }
 
-/// How cloudflared checks Access's tokens again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Access {
-    /// The Zero Trust team.
-    pub team: String,
-    /// The audience tags, any of which will do.
-    pub aud: Vec<String>,
-}
-
-/// One rule of the tunnel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct IngressRule {
-    /// The host name.
-    pub hostname: String,
-    /// A regular expression for the path, if not all of it is let through.
-    pub path: Option<String>,
-    /// Where the request goes, by the name that cloudflared's networks know.
-    pub url: String,
-    /// How the request's token is checked; nothing where everyone may come in.
-    pub access: Option<Access>,
-    /// The service.
-    pub service: String,
-    /// Whether the first visitor would become the application's owner.
-    pub after_setup: bool,
-}
-
-/// One secret that a service has on this box.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SecretPlan {
-    /// Its name in the service.
-    pub name: String,
-    /// Who makes it: `"owner"`, `"box"`, or `{ service = "sonarr/api-key" }`.
-    pub from: SecretSource,
-    /// Where it is placed on the box.
-    pub path: String,
-    /// What it is.
-    pub about: String,
-    /// Where one gets it.
-    pub obtain: Option<String>,
-    /// What it looks like.
-    pub format: SecretFormat,
-    /// Whether the service starts without it.
-    pub optional: bool,
-    /// Who may read the file on the box.
-    pub uid: u32,
-    /// Its group.
-    pub gid: u32,
-}
-
 /// What of the profile every service is planned with.
-struct Surroundings<'a> {
-    profile: &'a Profile,
+pub(super) struct Surroundings<'a> {
+    pub(super) profile: &'a Profile,
     chosen: &'a [CheckedService],
     vpn: Option<&'a str>,
 }
@@ -168,16 +116,8 @@ pub(super) fn plan(
         plans.push(surroundings.service(service, &one.usage, catalog));
     }
     plans.sort_by(|left: &ServicePlan, right| left.name.cmp(&right.name));
-    publish_in_namespaces(&mut plans);
+    published::in_namespaces(&mut plans);
     Ok(plans)
-}
-
-/// Hands the ports of containers without networks of their own to the container whose namespace they live in.
-fn publish_in_namespaces(plans: &mut [ServicePlan]) {
-    let all: Vec<PublishedPort> = plans.iter().flat_map(|plan| plan.published.clone()).collect();
-    for container in plans.iter_mut().flat_map(|plan| plan.containers.iter_mut()) {
-        container.ports = all.iter().filter(|port| port.container == container.name).cloned().collect();
-    }
 }
 
 impl Surroundings<'_> {
@@ -187,14 +127,14 @@ impl Surroundings<'_> {
         let namespace = self.vpn.filter(|_| egress == Egress::Vpn);
         let disks: Vec<DiskPlan> = usage.disks().iter().map(|disk| self.disk(disk)).collect();
         let settings = settings(service, usage);
-        let wanted = self.secrets(service, &settings);
+        let wanted = self.wanted_secrets(service, &settings);
         let around = Around { service, usage, disks: &disks, namespace, secrets: &wanted };
         let mut containers: Vec<ContainerPlan> =
             service.containers.iter().map(|(key, container)| around.container(key, container)).collect();
         let secrets: Vec<SecretPlan> =
-            wanted.iter().map(|secret| secret_plan(service, secret, &containers)).collect();
-        let secret_files = secret_files(&secrets, &mut containers);
-        let published = publish(service, usage, namespace);
+            wanted.iter().map(|secret| secret::plan(service, secret, &containers)).collect();
+        let secret_files = secret::files(&secrets, &mut containers);
+        let published = published::publish(service, usage, namespace);
         let hostname = usage.at.as_deref().filter(|_| service.exposure.is_some()).map(|at| self.hostname(at));
         let page = usage.page.as_deref().filter(|_| has_page(service)).map(|at| self.hostname(at));
         let audience = hostname.as_ref().map(|_| usage.audience());
@@ -204,7 +144,8 @@ impl Surroundings<'_> {
             title: service.title.clone(),
             about: service.about.clone(),
             role: service.role,
-            access: audience.and_then(|audience| access(self.profile.cloudflare.as_ref()?, audience)),
+            access: audience
+                .and_then(|audience| ingress::access(self.profile.cloudflare.as_ref()?, audience)),
             audience,
             hostname,
             page_hostname: page,
@@ -243,7 +184,7 @@ impl Surroundings<'_> {
         names
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.chosen.iter().any(|one| one.name == name)
     }
 
@@ -271,31 +212,6 @@ impl Surroundings<'_> {
         let named = |name: &String| hosts.get(name).map(|address| (name.clone(), address.clone()));
         usage.reach.iter().filter_map(named).collect()
     }
-
-    /// The names of the service's secrets that this box needs.
-    fn secrets(&self, service: &Service, settings: &BTreeMap<String, Setting>) -> Vec<String> {
-        let vpn = self.profile.vpn.as_ref().map(|vpn| match vpn.kind {
-            VpnType::Wireguard => "wireguard",
-            VpnType::Openvpn => "openvpn",
-        });
-        let needed = |when: &SecretWhen| {
-            let vpn_fits = when.vpn_type.as_deref().is_none_or(|kind| vpn == Some(kind));
-            let set = |name: &String| {
-                settings.get(name).is_some_and(|value| !matches!(value, Setting::Bool(false)))
-            };
-            let alert_fits = when.alert.is_none_or(|one| self.profile.alerts.to.contains(&one));
-            vpn_fits && alert_fits && when.setting.as_ref().is_none_or(set)
-        };
-        let there = |source: &SecretSource| match source {
-            SecretSource::Service(path) => {
-                path.split_once('/').is_some_and(|(other, _)| other == BOX || self.has(other))
-            }
-            SecretSource::Owner | SecretSource::Box => true,
-        };
-        let secrets = service.secrets.iter();
-        let wanted = secrets.filter(|(_, one)| one.when.as_ref().is_none_or(needed) && there(&one.from));
-        wanted.map(|(name, _)| name.clone()).collect()
-    }
 }
 
 /// The systemd unit of the service `name`.
@@ -308,7 +224,7 @@ fn has_page(service: &Service) -> bool {
 }
 
 /// The host name that other containers know the container `key` by.
-fn host<'a>(service: &'a Service, key: Option<&'a str>) -> String {
+pub(super) fn host<'a>(service: &'a Service, key: Option<&'a str>) -> String {
     match key {
         Some(key) if key != service.name => format!("{}-{key}", service.name),
         _ => service.name.clone(),
@@ -319,121 +235,9 @@ fn url(service: &Service, exposure: &Exposure) -> String {
     format!("{}://{}:{}", exposure.scheme, host(service, exposure.container.as_deref()), exposure.port)
 }
 
-fn access(cloudflare: &Cloudflare, audience: Audience) -> Option<Access> {
-    let app = match audience {
-        Audience::Admin => cloudflare.admin.as_ref()?,
-        Audience::Family => cloudflare.family.as_ref()?,
-        Audience::Everyone => return None,
-    };
-    Some(Access { team: cloudflare.team.clone()?, aud: app.aud.as_slice().to_vec() })
-}
-
 fn settings(service: &Service, usage: &ServiceUse) -> BTreeMap<String, Setting> {
     let value = |(key, spec): (&String, &crate::catalog::SettingSpec)| {
         usage.set.get(key).or(spec.default.as_ref()).map(|value| (key.clone(), value.clone()))
     };
     service.settings.iter().filter_map(value).collect()
-}
-
-/// The ports that the box opens for a service.
-fn publish(service: &Service, usage: &ServiceUse, namespace: Option<&str>) -> Vec<PublishedPort> {
-    let mut published = Vec::new();
-    let mut add = |range: PortRange, container: Option<&str>, source: &'static str| {
-        for port in range.first..=range.last {
-            let container = namespace.map_or_else(|| host(service, container), str::to_owned);
-            let service = service.name.clone();
-            let protocol = range.protocol;
-            published.push(PublishedPort {
-                port,
-                protocol,
-                container_port: port,
-                source,
-                service,
-                container,
-            });
-        }
-    };
-    let container_of = |range: PortRange| {
-        let declared = service.ports.iter().find(|port| port.port.overlaps(&range));
-        declared.and_then(|port| port.container.as_deref())
-    };
-    match &usage.lan {
-        LanAccess::Open(true) => {
-            if let Some(exposure) = service.exposure.as_ref().filter(|exposure| exposure.lan) {
-                let range = PortRange { first: exposure.port, last: exposure.port, protocol: Protocol::Tcp };
-                add(range, exposure.container.as_deref(), "lan");
-            }
-            for port in service.ports.iter().filter(|port| port.open == Open::Lan) {
-                add(port.port, port.container.as_deref(), "lan");
-            }
-        }
-        LanAccess::Open(false) => {}
-        LanAccess::Ports(ranges) => ranges.iter().for_each(|&range| add(range, container_of(range), "lan")),
-    }
-    usage.edge.iter().for_each(|&range| add(range, container_of(range), "edge"));
-    published.sort();
-    published.dedup();
-    published
-}
-
-fn secret_plan(service: &Service, name: &str, containers: &[ContainerPlan]) -> SecretPlan {
-    let spec = service.secrets.get(name).cloned().unwrap_or_default();
-    // One that starts as root can read whatever it is given; one that does not needs to own it.
-    let mut readers = containers.iter().filter(|one| one.secrets.iter().any(|secret| secret == name));
-    let reader = readers.clone().find(|one| one.user.is_some()).or_else(|| readers.next());
-    SecretPlan {
-        name: name.to_owned(),
-        from: spec.from,
-        path: format!("/run/boxwright/secrets/{}/{name}", service.name),
-        about: spec.about,
-        obtain: spec.obtain,
-        format: spec.format,
-        optional: spec.optional,
-        uid: reader.map_or(0, |reader| reader.uid),
-        gid: reader.map_or(0, |reader| reader.gid),
-    }
-}
-
-/// Gives every container the files that belong to its user, and returns all of them: a secret's file has its plain name
-/// for the user who owns it, and ends in `.<uid>` for others.
-fn secret_files(secrets: &[SecretPlan], containers: &mut [ContainerPlan]) -> Vec<SecretFile> {
-    let mut all = Vec::new();
-    for container in containers {
-        for secret in secrets.iter().filter(|secret| container.secrets.contains(&secret.name)) {
-            let other = container.uid != secret.uid;
-            let add = |text: &str, mark: char| match other {
-                true => format!("{text}{mark}{}", container.uid),
-                false => text.to_owned(),
-            };
-            let (source, path) = (add(&secret.name, '-'), add(&secret.path, '.'));
-            container.secret_files.push(SecretFile { source, path, name: secret.name.clone() });
-        }
-        all.extend(container.secret_files.iter().cloned());
-    }
-    all.sort();
-    all.dedup();
-    all
-}
-
-/// The tunnel's rules: pages first, since they share a host name with nobody and let less through.
-pub(super) fn ingress(services: &[ServicePlan]) -> Vec<IngressRule> {
-    let mut rules = Vec::new();
-    for service in services {
-        let (Some(exposure), Some(url)) = (&service.exposure, &service.url) else { continue };
-        let rule = |hostname: &str, path: Option<&String>, access: Option<&Access>| IngressRule {
-            hostname: hostname.to_owned(),
-            path: path.cloned(),
-            url: url.clone(),
-            access: access.cloned(),
-            service: service.name.clone(),
-            after_setup: exposure.login == Login::AfterSetup,
-        };
-        if let Some(hostname) = &service.page_hostname {
-            rules.push(rule(hostname, exposure.page.as_ref(), None));
-        }
-        if let Some(hostname) = &service.hostname {
-            rules.push(rule(hostname, None, service.access.as_ref()));
-        }
-    }
-    rules
 }

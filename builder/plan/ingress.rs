@@ -1,0 +1,66 @@
+//! The tunnel's rules: services with a host name in, rules for cloudflared out. Nothing here knows how they are written.
+
+use serde::Serialize;
+
+use super::service::ServicePlan;
+use crate::catalog::Login;
+use crate::profile::{Audience, Cloudflare};
+
+/// How cloudflared checks Access's tokens again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Access {
+    /// The Zero Trust team.
+    pub team: String,
+    /// The audience tags, any of which will do.
+    pub aud: Vec<String>,
+}
+
+/// One rule of the tunnel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IngressRule {
+    /// The host name.
+    pub hostname: String,
+    /// A regular expression for the path, if not all of it is let through.
+    pub path: Option<String>,
+    /// Where the request goes, by the name that cloudflared's networks know.
+    pub url: String,
+    /// How the request's token is checked; nothing where everyone may come in.
+    pub access: Option<Access>,
+    /// The service.
+    pub service: String,
+    /// Whether the first visitor would become the application's owner.
+    pub after_setup: bool,
+}
+
+/// How the tunnel checks who may come in; nothing where everyone may, or the profile has no application for them.
+pub(super) fn access(cloudflare: &Cloudflare, audience: Audience) -> Option<Access> {
+    let app = match audience {
+        Audience::Admin => cloudflare.admin.as_ref()?,
+        Audience::Family => cloudflare.family.as_ref()?,
+        Audience::Everyone => return None,
+    };
+    Some(Access { team: cloudflare.team.clone()?, aud: app.aud.as_slice().to_vec() })
+}
+
+/// The tunnel's rules: pages first, since they share a host name with nobody and let less through.
+pub(super) fn rules(services: &[ServicePlan]) -> Vec<IngressRule> {
+    let mut rules = Vec::new();
+    for service in services {
+        let (Some(exposure), Some(url)) = (&service.exposure, &service.url) else { continue };
+        let rule = |hostname: &str, path: Option<&String>, access: Option<&Access>| IngressRule {
+            hostname: hostname.to_owned(),
+            path: path.cloned(),
+            url: url.clone(),
+            access: access.cloned(),
+            service: service.name.clone(),
+            after_setup: exposure.login == Login::AfterSetup,
+        };
+        if let Some(hostname) = &service.page_hostname {
+            rules.push(rule(hostname, exposure.page.as_ref(), None));
+        }
+        if let Some(hostname) = &service.hostname {
+            rules.push(rule(hostname, None, service.access.as_ref()));
+        }
+    }
+    rules
+}
