@@ -5,9 +5,12 @@
 
 mod filters;
 mod manifest;
+mod output;
 mod plan;
 mod render;
 mod source;
+#[cfg(test)]
+mod tests;
 mod units;
 
 pub use filters::systemd_path;

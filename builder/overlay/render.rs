@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use tera::{Context, Tera};
 
 use super::filters;
-use super::manifest::{self, Manifest, Unit};
+use super::manifest::{self, Manifest};
+use super::output::Output;
 use super::source::{Overlay, Source};
-use super::units;
 use crate::interrupt;
-use crate::tree::{Entry, Kind, Tree};
+use crate::tree::{Entry, Tree};
 
 /// The suffix of a file that is rendered.
 const TEMPLATE: &str = ".tera";
@@ -19,10 +19,6 @@ const TEMPLATE: &str = ".tera";
 const MANIFEST: &str = "overlay.toml";
 /// The folder whose paths are the paths on the box.
 const ROOT: &str = "root/";
-/// Where units are.
-const UNIT_FOLDER: &str = "usr/lib/systemd/system/";
-/// The preset file that agrees with the links.
-const PRESET: &str = "usr/lib/systemd/system-preset/00-boxwright.preset";
 
 /// An overlay that applies, with the values that only its own templates see.
 #[derive(Debug, Clone)]
@@ -67,50 +63,6 @@ fn load(overlays: &[Planned]) -> Result<Tera> {
     }
     tera.add_raw_templates(templates).map_err(|error| anyhow!("{}", report(&error)))?;
     Ok(tera)
-}
-
-/// What the overlays made so far.
-#[derive(Default)]
-struct Output {
-    entries: BTreeMap<String, (Entry, String)>,
-    units: Vec<(String, Unit)>,
-}
-
-impl Output {
-    fn add(&mut self, path: &str, entry: Entry, label: &str) -> Result<()> {
-        manifest::check_path(path).with_context(|| format!("in {label}"))?;
-        if let Some((other, first)) = self.entries.get(path) {
-            if *other == entry && entry.kind == Kind::Dir {
-                return Ok(());
-            }
-            bail!("{first} and {label} both make /{path}");
-        }
-        self.entries.insert(path.to_owned(), (entry, label.to_owned()));
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<Tree> {
-        let mut rendered = BTreeMap::new();
-        for (path, (entry, _)) in &self.entries {
-            if let (Some(name), Kind::File(bytes)) = (path.strip_prefix(UNIT_FOLDER), &entry.kind)
-                && !name.contains('/')
-            {
-                rendered.insert(name.to_owned(), String::from_utf8_lossy(bytes).into_owned());
-            }
-        }
-        if !self.units.is_empty() {
-            let (links, preset) = units::links(&self.units, &rendered)?;
-            for (path, target) in links {
-                self.add(&path, Entry::symlink(target), "a [[unit]] entry")?;
-            }
-            self.add(PRESET, Entry::file(0o644, preset), "the list of units")?;
-        }
-        let mut tree = Tree::new();
-        for (path, (entry, label)) in self.entries {
-            tree.insert(&path, entry).with_context(|| format!("adding /{path} of {label}"))?;
-        }
-        Ok(tree)
-    }
 }
 
 /// One overlay being rendered.
@@ -250,117 +202,4 @@ fn file(content: Vec<u8>, entry: Option<&manifest::File>) -> Result<Entry> {
 
 fn mode(text: Option<&str>, usual: u32) -> Result<u32> {
     text.map_or(Ok(usual), manifest::parse_mode)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn overlay(name: &str, files: &[(&str, &str)]) -> Planned {
-        let files =
-            files.iter().map(|(path, text)| ((*path).to_owned(), Source::File(text.as_bytes().to_vec())));
-        Planned { overlay: Overlay { name: name.to_owned(), files: files.collect() }, values: Context::new() }
-    }
-
-    fn common() -> Context {
-        let mut context = Context::new();
-        context.insert("name", "servarr");
-        context.insert("disks", &BTreeMap::from([("b", 2), ("a", 1)]));
-        context
-    }
-
-    fn failure(overlays: &[Planned]) -> String {
-        format!("{:#}", render(overlays, &common()).unwrap_err())
-    }
-
-    #[test]
-    fn files_modes_links_and_units() {
-        let manifest = "[[unit]]\nname = \"x.service\"\n[[file]]\npath = \"etc/secret\"\nmode = \"0440\"\n\
-            {% for name, _ in disks %}[[dir]]\npath = \"srv/{{ name }}\"\n\
-            [[file]]\npath = \"etc/{{ name }}.conf\"\nfrom = \"include/one.tera\"\nwith = { name = \"{{ name }}\" }\n{% endfor %}\
-            [[link]]\npath = \"etc/localtime\"\nto = \"/usr/share/zoneinfo/UTC\"\n";
-        let one = overlay(
-            "system/x",
-            &[
-                ("overlay.toml", manifest),
-                ("include/one.tera", "for {{ with.name }} on {{ name }}"),
-                ("root/etc/hostname.tera", "{{ name }}\n"),
-                ("root/etc/none.tera", "{% if name == \"other\" %}\ntext\n{% endif %}\n"),
-                ("root/etc/verbatim", "{{ name }}"),
-                ("root/etc/secret", "s"),
-                ("root/usr/lib/boxwright/run", "#!/bin/sh\n"),
-                ("root/usr/lib/systemd/system/x.service", "[Install]\nWantedBy=multi-user.target\n"),
-            ],
-        );
-        let tree = render(&[one], &common()).unwrap();
-        let dump: Vec<String> = tree
-            .iter()
-            .map(|(path, entry)| match &entry.kind {
-                Kind::Dir => format!("{path}/ {:o}", entry.mode),
-                Kind::File(bytes) => format!("{path} {:o} {:?}", entry.mode, String::from_utf8_lossy(bytes)),
-                Kind::Symlink(target) => format!("{path} -> {target}"),
-            })
-            .collect();
-        let expected = [
-            "etc/a.conf 644 \"for a on servarr\\n\"",
-            "etc/b.conf 644 \"for b on servarr\\n\"",
-            "etc/hostname 644 \"servarr\\n\"",
-            "etc/localtime -> /usr/share/zoneinfo/UTC",
-            "etc/secret 440 \"s\"",
-            "etc/systemd/system/multi-user.target.wants/x.service -> /usr/lib/systemd/system/x.service",
-            "etc/verbatim 644 \"{{ name }}\"",
-            "srv/a/ 755",
-            "srv/b/ 755",
-            "usr/lib/boxwright/run 755 \"#!/bin/sh\\n\"",
-            "usr/lib/systemd/system-preset/00-boxwright.preset 644 \"# What the builder linked; `systemctl preset` changes nothing.\\nenable x.service\\n\"",
-            "usr/lib/systemd/system/x.service 644 \"[Install]\\nWantedBy=multi-user.target\\n\"",
-        ];
-        assert_eq!(dump, expected);
-    }
-
-    #[test]
-    fn an_undefined_variable_is_found_with_file_and_line() {
-        let message = failure(&[overlay("system/x", &[("root/etc/x.tera", "a\nb {{ missing }}\n")])]);
-        assert!(message.contains("overlays/system/x/root/etc/x.tera:2:"), "{message}");
-        assert!(message.contains("missing"), "{message}");
-    }
-
-    #[test]
-    fn a_syntax_error_is_found_with_file_and_line() {
-        let message = failure(&[overlay("system/x", &[("root/etc/x.tera", "a\n\n{% if %}\n")])]);
-        assert!(message.contains("overlays/system/x/root/etc/x.tera:3:"), "{message}");
-    }
-
-    #[test]
-    fn two_overlays_cannot_make_one_path() {
-        let both =
-            [overlay("system/a", &[("root/etc/x", "1")]), overlay("system/b", &[("root/etc/x.tera", "1")])];
-        let message = failure(&both);
-        assert!(
-            message.contains("overlays/system/a/root/etc/x and overlays/system/b/root/etc/x.tera"),
-            "{message}"
-        );
-    }
-
-    #[test]
-    fn an_entry_without_its_file_is_an_error() {
-        let manifest = "[[file]]\npath = \"etc/y\"\nmode = \"0600\"\n";
-        let message = failure(&[overlay("system/x", &[("overlay.toml", manifest), ("root/etc/x", "1")])]);
-        assert!(message.contains("no root/etc/y"), "{message}");
-    }
-
-    #[test]
-    fn an_overlay_can_stay_out() {
-        let one = overlay(
-            "system/x",
-            &[("overlay.toml", "apply = {{ name == \"other\" }}\n"), ("root/etc/x", "1")],
-        );
-        assert!(render(&[one], &common()).unwrap().is_empty());
-    }
-
-    #[test]
-    fn order_dependent_grouping_is_refused() {
-        let one = overlay("system/x", &[("root/etc/x.tera", "{{ [1] | group_by(attribute=\"a\") | json }}")]);
-        assert!(failure(&[one]).contains("group_by is not available"));
-    }
 }
