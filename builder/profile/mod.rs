@@ -4,8 +4,10 @@
 //! judges whether a profile makes sense, and nothing here reads anything but that one file: that is `check/`'s part.
 
 pub mod json_schema;
+mod keys;
 pub mod load;
 mod nearest;
+pub mod ports;
 pub mod schema;
 pub mod service;
 mod shape;
@@ -17,6 +19,7 @@ mod wording;
 pub use load::{Document, Loaded};
 pub use nearest::nearest;
 
+pub use ports::{PortRange, Protocol};
 pub use schema::{
     AccessApp, BoxSettings, Cloudflare, Disk, DiskSource, Filesystem, Network, Profile, Ssh, SshLan, Ups,
     Vpn, VpnType,
@@ -26,4 +29,4 @@ pub use upkeep::{
     Alerts, Backup, BackupTarget, Embed, Images, Keep, Mail, MailSecurity, Never, Notifier, Ntfy,
     PackageUpdates, Reboot, Updates,
 };
-pub use values::{Days, OneOrMany, Owner, PortRange, Protocol, TimeOfDay, TunnelId};
+pub use values::{Days, OneOrMany, Owner, TimeOfDay, TunnelId};

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::{OneOrMany, PortRange};
+use super::ports::PortRange;
+use super::values::OneOrMany;
 
 /// How the box uses one service. All of it is optional: `sonarr = {}` runs Sonarr with no way in from outside.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,4 +1,4 @@
-//! Small values that a profile writes as text: times of day, ages, owners, ports.
+//! Small values that a profile writes as text: times of day, ages, owners, names of tunnels; [`super::ports`] has the ports.
 //!
 //! Each parses from and prints to the text a user writes, and gives the JSON schema a pattern for editors. The
 //! `format` in the schema is the name by which [`problem`] checks a text, so that all bad values are found at once.
@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+
+use super::ports::PortRange;
 
 /// A time of day on the box's own clock, `HH:MM`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -93,76 +95,6 @@ impl FromStr for Owner {
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.uid, self.gid)
-    }
-}
-
-/// A transport protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        })
-    }
-}
-
-/// One port or several in a row, written `"25565/tcp"` or `"27015-27020/udp"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PortRange {
-    /// The lowest port, at least 1.
-    pub first: u16,
-    /// The highest port, not below `first`.
-    pub last: u16,
-    /// The protocol.
-    pub protocol: Protocol,
-}
-
-impl PortRange {
-    /// Whether a port of `other` is also one of this range.
-    pub fn overlaps(&self, other: &Self) -> bool {
-        self.protocol == other.protocol && self.first <= other.last && other.first <= self.last
-    }
-}
-
-impl FromStr for PortRange {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let help =
-            || "expected a port and a protocol, such as \"25565/tcp\" or \"27015-27020/udp\"".to_owned();
-        let (ports, protocol) = text.split_once('/').ok_or_else(help)?;
-        let protocol = match protocol {
-            "tcp" => Protocol::Tcp,
-            "udp" => Protocol::Udp,
-            _ => return Err(help()),
-        };
-        let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
-        let port =
-            |text: &str| number(text).and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
-        match (port(first), port(last)) {
-            (Some(first), Some(last)) if first <= last => Ok(Self { first, last, protocol }),
-            _ => Err(help()),
-        }
-    }
-}
-
-impl fmt::Display for PortRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last {
-            write!(f, "{}/{}", self.first, self.protocol)
-        } else {
-            write!(f, "{}-{}/{}", self.first, self.last, self.protocol)
-        }
     }
 }
 
@@ -253,11 +185,12 @@ pub fn network(text: &str) -> Result<ipnet::IpNet, String> {
 }
 
 /// Digits only: `u32::from_str` would take a sign.
-fn number(text: &str) -> Option<u32> {
+pub(super) fn number(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }
 
+/// Implements what a value that is written as text needs besides parsing and printing.
 macro_rules! text_value {
     ($type:ty, $name:literal, $format:literal, $pattern:literal) => {
         impl TryFrom<String> for $type {
@@ -290,10 +223,11 @@ macro_rules! text_value {
     };
 }
 
+pub(super) use text_value;
+
 text_value!(TimeOfDay, "TimeOfDay", "time-of-day", "^([01][0-9]|2[0-3]):[0-5][0-9]$");
 text_value!(Days, "Days", "days", "^[0-9]+[dw]$");
 text_value!(Owner, "Owner", "owner", "^[0-9]+:[0-9]+$");
-text_value!(PortRange, "PortRange", "ports", "^[0-9]+(-[0-9]+)?/(tcp|udp)$");
 text_value!(TunnelId, "TunnelId", "tunnel-id", "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$");
 
 #[cfg(test)]
@@ -337,13 +271,5 @@ mod tests {
         assert_eq!("4w".parse::<Days>().unwrap(), Days(28));
         assert_eq!("27015-27020/udp".parse::<PortRange>().unwrap().to_string(), "27015-27020/udp");
         assert_eq!("03:05".parse::<TimeOfDay>().unwrap().to_string(), "03:05");
-    }
-
-    #[test]
-    fn ranges_overlap_within_a_protocol() {
-        let port = |text: &str| text.parse::<PortRange>().unwrap();
-        assert!(port("10-20/tcp").overlaps(&port("20/tcp")));
-        assert!(!port("10-20/tcp").overlaps(&port("21-30/tcp")));
-        assert!(!port("10-20/tcp").overlaps(&port("15/udp")));
     }
 }
