@@ -3,12 +3,12 @@
 //! In goes the text of `profiles/NAME.lock` or a [`Lock`] value, out comes the other. The text is TOML, sorted, and
 //! holds one thing a line, so that a merge conflict is about packages and not about layout. Nothing is fetched here.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+pub use super::render::render;
 use crate::atomic;
 use crate::diag::InputError;
 use crate::digest::Sha256;
@@ -162,85 +162,6 @@ fn check(lock: &Lock) -> Result<(), InputError> {
         }
     }
     Ok(())
-}
-
-/// The text of a lock file: sorted, one thing a line, the same for equal locks.
-pub fn render(lock: &Lock) -> String {
-    let mut text = String::from(
-        "# Exactly which bytes this box is built from. Written by `boxwright lock`; commit it beside the profile.\n\
-         # `boxwright lock --update` moves it to what the archives hold today.\n",
-    );
-    let head = [
-        ("schema", lock.schema.to_string()),
-        ("version", lock.version.to_string()),
-        ("time", lock.time.to_string()),
-        ("distribution", quoted(&lock.distribution)),
-        ("platform", quoted(&lock.platform)),
-        ("request", quoted(&lock.request.to_string())),
-    ];
-    for (key, value) in head {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{key} = {value}");
-    }
-    list(&mut text, "archives", &lock.archives, archive_line);
-    list(&mut text, "packages", &lock.packages, package_line);
-    list(&mut text, "tools", &lock.tools, package_line);
-    list(&mut text, "machine", &lock.machine, package_line);
-    list(&mut text, "images", &lock.images, image_line);
-    text
-}
-
-fn list<T: Ord>(text: &mut String, key: &str, items: &[T], line: fn(&T) -> String) {
-    let mut sorted: Vec<&T> = items.iter().collect();
-    sorted.sort();
-    let _ = writeln!(text, "\n{key} = [");
-    for item in sorted {
-        let _ = writeln!(text, "  {{ {} }},", line(item));
-    }
-    text.push_str("]\n");
-}
-
-fn archive_line(archive: &Archive) -> String {
-    let components: Vec<String> = archive.components.iter().map(|component| quoted(component)).collect();
-    format!(
-        "id = {}, role = {}, suite = {}, components = [{}], release_sha256 = \"{}\"",
-        quoted(&archive.id),
-        quoted(&archive.role),
-        quoted(&archive.suite),
-        components.join(", "),
-        archive.release_sha256
-    )
-}
-
-fn package_line(package: &Package) -> String {
-    format!(
-        "name = {}, version = {}, architecture = {}, archive = {}, size = {}, sha256 = \"{}\", path = {}",
-        quoted(&package.name),
-        quoted(&package.version),
-        quoted(&package.architecture),
-        quoted(&package.archive),
-        package.size,
-        package.sha256,
-        quoted(&package.path)
-    )
-}
-
-fn image_line(image: &Image) -> String {
-    let mut line = format!("reference = {}", quoted(&image.reference));
-    for (key, value) in [("digest", &image.digest), ("config", &image.config)] {
-        if let Some(value) = value {
-            let _ = write!(line, ", {key} = {}", quoted(value));
-        }
-    }
-    if let Some(size) = image.size {
-        let _ = write!(line, ", size = {size}");
-    }
-    line
-}
-
-/// A TOML basic string.
-fn quoted(text: &str) -> String {
-    toml::Value::from(text).to_string()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 pub mod format;
 pub mod mirrors;
 mod obtain;
+mod render;
 mod request;
 mod resolve;
 pub mod stale;
