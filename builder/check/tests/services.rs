@@ -1,0 +1,69 @@
+//! Services, their drawbacks, and the VPN.
+
+use super::row;
+
+#[test]
+fn services() {
+    let table: &[(&str, &[&str])] = &[
+        ("sonar = {}", &["error unknown-service sonar"]),
+        ("frobnicator = {}", &["error unknown-service frobnicator"]),
+        ("plex = {}\noverseerr = {}", &["note renamed-service overseerr"]),
+        (
+            "plex = {}\noverseerr = {}\nseerr = {}",
+            &["note renamed-service overseerr", "error service-twice seerr"],
+        ),
+        ("seerr = {}", &["error missing-service seerr"]),
+        ("plex = { egress = \"vpn\" }", &["error no-vpn egress", "error bad-egress \"vpn\""]),
+        (
+            "uptime-kuma = { gpu = true, memory = \"2 GB\" }",
+            &["error no-use gpu", "error bad-value \"2 GB\""],
+        ),
+        ("plex = { gpu = true, memory = \"2g\" }", &[]),
+        ("plex = { env = { A = \"1\", \"B C\" = \"2\" } }", &["error bad-value \"B C\""]),
+        ("plex = { env = { PLEX_TOKEN = \"x\" } }", &["error secret-in-profile PLEX_TOKEN"]),
+        ("clash = { set = { level = \"debug\", count = 3 } }", &[]),
+        ("clash = { set = { levl = \"debug\" } }", &["error unknown-setting levl"]),
+        ("clash = { set = { level = 3 } }", &["error wrong-type 3"]),
+        ("clash = { set = { level = \"loud\" } }", &["error bad-value \"loud\""]),
+    ];
+    table.iter().for_each(|(change, expected)| row(change, expected));
+}
+
+#[test]
+fn drawbacks_are_told_until_they_are_accepted() {
+    let everyone = "for = \"everyone\"";
+    let table: &[(&str, &[&str])] = &[
+        (&format!("plex = {{ at = \"plex\", {everyone} }}"), &["error video-over-cloudflare plex"]),
+        (&format!("plex = {{ at = \"plex\", {everyone}, accept = [\"video-over-cloudflare\"] }}"), &[]),
+        (
+            "plex = { accept = [\"video-over-cloudflare\"] }",
+            &["warning needless-accept \"video-over-cloudflare\""],
+        ),
+        (
+            "plex = { accept = [\"vidio-over-cloudflare\"] }",
+            &["error unknown-accept \"vidio-over-cloudflare\""],
+        ),
+        (
+            "plex = { at = \"plex\", accept = [\"video-over-cloudflare\"] }",
+            &["warning access-blocks-apps plex"],
+        ),
+        (
+            &format!("plex = {{}}\nseerr = {{ at = \"r\", {everyone} }}"),
+            &["warning first-visitor-owns seerr"],
+        ),
+    ];
+    table.iter().for_each(|(change, expected)| row(change, expected));
+}
+
+#[test]
+fn the_vpn() {
+    let vpn = "[vpn]\nprovider = \"mullvad\"";
+    row(vpn, &["warning unused-section vpn"]);
+    row("qbittorrent = { disk = \"media\" }", &["error no-vpn qbittorrent"]);
+    row(&format!("qbittorrent = {{ disk = \"media\" }}\n{vpn}"), &[]);
+    let open = "qbittorrent = { disk = \"media\", egress = \"direct\" }";
+    row(open, &["error torrents-in-the-open qbittorrent"]);
+    let both = "clash = { egress = \"vpn\" }\nqbittorrent = { disk = \"media\" }";
+    row(&format!("{both}\n{vpn}"), &["error port-clash qbittorrent"]);
+    row("[vpn]\nprovider = \" \"", &["warning unused-section vpn", "error bad-value \" \""]);
+}
