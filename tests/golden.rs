@@ -1,5 +1,7 @@
 //! The whole rendered tree of every shipped profile, and of one with what those do not use, as `boxwright render` would write it, kept in tests/golden/.
 //!
+//! A file that an overlay has as it is on the box is not kept again: the list names it.
+//!
 //! `SNAPSHOTS=overwrite cargo test --test golden` writes it anew after a wanted change; `git diff` then shows what changed
 //! on the boxes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
@@ -8,7 +10,7 @@
 #[path = "support/profiles.rs"]
 mod profiles;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,13 +18,28 @@ use std::path::{Path, PathBuf};
 use boxwright::tree::{Kind, Tree};
 use snapbox::{Assert, Data};
 
+/// The files of the overlays that are no templates: their bytes, and the first path with them.
+fn verbatim() -> BTreeMap<Vec<u8>, String> {
+    let overlays = profiles::project().join("overlays");
+    let mut names = BTreeSet::new();
+    files_below(&overlays, "overlays/", &mut names);
+    let mut found = BTreeMap::new();
+    for name in names.into_iter().filter(|name| !name.ends_with(".tera")) {
+        // What a link leads to stands under its own name.
+        if let Ok(bytes) = fs::read(profiles::project().join(&name)) {
+            found.entry(bytes).or_insert(name);
+        }
+    }
+    found
+}
+
 /// Path, mode, owner and kind of everything: what the files below root/ cannot tell.
-fn listing(tree: &Tree) -> String {
+fn listing(tree: &Tree, verbatim: &BTreeMap<Vec<u8>, String>) -> String {
     let mut text = String::new();
     for (path, entry) in tree.iter() {
         let kind = match &entry.kind {
             Kind::Dir => "/".to_owned(),
-            Kind::File(_) => String::new(),
+            Kind::File(bytes) => verbatim.get(bytes).map_or_else(String::new, |name| format!(" = {name}")),
             Kind::Symlink(target) => format!(" -> {target}"),
         };
         writeln!(text, "{:04o} {}:{} {path}{kind}", entry.mode, entry.uid, entry.gid).unwrap();
@@ -44,26 +61,30 @@ fn files_below(folder: &Path, prefix: &str, found: &mut BTreeSet<String>) {
 }
 
 /// Compares one profile's tree with what is kept; the differences, one text each.
-fn compare(name: &str, tree: &Tree) -> Vec<String> {
+fn compare(name: &str, tree: &Tree, verbatim: &BTreeMap<Vec<u8>, String>) -> Vec<String> {
     let folder = profiles::project().join("tests/golden").join(name);
     let overwrite = std::env::var("SNAPSHOTS").is_ok_and(|value| value == "overwrite");
     if overwrite {
         let _ = fs::remove_dir_all(&folder);
     }
     let mut expected: Vec<(String, PathBuf, String)> =
-        vec![("listing.txt".to_owned(), folder.join("listing.txt"), listing(tree))];
+        vec![("listing.txt".to_owned(), folder.join("listing.txt"), listing(tree, verbatim))];
     let mut stale = BTreeSet::new();
     files_below(&folder.join("root"), "", &mut stale);
     for (path, entry) in tree.iter() {
-        if let Kind::File(bytes) = &entry.kind {
+        if let Kind::File(bytes) = &entry.kind
+            && !verbatim.contains_key(bytes)
+        {
             stale.remove(path);
             let text = String::from_utf8(bytes.clone()).expect("rendered files are text");
             expected.push((format!("/{path}"), folder.join("root").join(path), text));
         }
     }
     let assert = Assert::new().action_env("SNAPSHOTS");
-    let mut wrong: Vec<String> =
-        stale.iter().map(|path| format!("{name}: /{path} is no longer rendered")).collect();
+    let mut wrong: Vec<String> = stale
+        .iter()
+        .map(|path| format!("{name}: /{path} is no longer rendered, or an overlay has it as it is"))
+        .collect();
     for (what, path, text) in expected {
         if overwrite {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -80,12 +101,12 @@ fn compare(name: &str, tree: &Tree) -> Vec<String> {
 
 #[test]
 fn profiles_render_to_what_is_kept() {
-    let mut wrong = Vec::new();
+    let (mut wrong, verbatim) = (Vec::new(), verbatim());
     for name in profiles::shipped() {
-        wrong.extend(compare(&name, &profiles::rendered(&name)));
+        wrong.extend(compare(&name, &profiles::rendered(&name), &verbatim));
     }
     let ubuntu = profiles::project().join("tests/golden/ubuntu.toml");
-    wrong.extend(compare("ubuntu", &profiles::rendered_at(&ubuntu)));
+    wrong.extend(compare("ubuntu", &profiles::rendered_at(&ubuntu), &verbatim));
     let advice = "run SNAPSHOTS=overwrite cargo test --test golden, and look at the difference with git diff";
     assert!(wrong.is_empty(), "{}\n{advice}", wrong.join("\n"));
 }
