@@ -4,10 +4,12 @@
 //! all it knows of it. The image is never modified, and nothing in the box knows that it is tested. [`machine`] is the
 //! machine itself, for tests that start one disk several times.
 
+mod command;
 mod console;
 pub mod disk;
 pub mod machine;
 mod monitor;
+mod options;
 pub mod verdict;
 
 use std::path::Path;
@@ -19,7 +21,8 @@ use crate::atomic::Scratch;
 use crate::context::Context;
 use crate::interrupt;
 pub use disk::BoxDisk;
-pub use machine::{Host, Machine, MachineOptions, Network, Unit};
+pub use machine::Machine;
+pub use options::{Host, MachineOptions, Network, Unit};
 pub use verdict::{Said, Until, Verdict};
 
 /// How to start an image, and what to wait for.
