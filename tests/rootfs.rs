@@ -122,7 +122,7 @@ impl Job {
         };
         let layer = layers::seal(
             |tar| {
-                root = Some(rootfs::build(&self.debs, &options, (&tools, &context), tar)?);
+                root = Some(rootfs::build(&self.debs, &options, (&tools, &context), (tar, |_| Ok(())))?);
                 Ok(())
             },
             sealing,

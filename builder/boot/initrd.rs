@@ -15,8 +15,9 @@ use crate::firmware::Platform;
 use crate::rootfs::Root;
 use crate::tools::Tools;
 
-/// Where the configuration folder lies in the root filesystem while the initrd is made.
-const INSIDE: &str = "var/tmp/boxwright-initrd";
+/// The folder that is shared with mkinitramfs while it runs: its configuration, its temporary files, its result. It is
+/// `/run/<this>` inside.
+const WORK: &str = "initrd-work";
 
 /// What a release starts with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,10 +101,10 @@ impl InitrdRequest<'_> {
 /// If the root filesystem has not exactly one kernel, or lacks a program that the initrd needs.
 pub fn make(root: &Root, request: &InitrdRequest<'_>, target: &Path) -> Result<BootFiles> {
     let version = kernel_version(root.path())?;
-    let folder = root.path().join(INSIDE);
+    let folder = target.join(WORK);
     let made = write_configuration(request, &folder)
-        .and_then(|()| call(root, request.time, &version))
-        .and_then(|()| collect(root, request, &version, target));
+        .and_then(|()| call(root, request.time, (&version, &folder)))
+        .and_then(|()| collect(root, request, (&version, &folder), target));
     let removed = fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()));
     let files = made?;
     removed?;
@@ -142,15 +143,22 @@ fn write_configuration(request: &InitrdRequest<'_>, folder: &Path) -> Result<()>
     Ok(())
 }
 
-fn call(root: &Root, time: i64, version: &str) -> Result<()> {
+fn call(root: &Root, time: i64, (version, folder): (&str, &Path)) -> Result<()> {
     let epoch = format!("SOURCE_DATE_EPOCH={time}");
-    let (inside, output) = (format!("/{INSIDE}"), format!("/{INSIDE}/out"));
-    let program = ["env", &epoch, "TMPDIR=/var/tmp", "mkinitramfs", "-d", &inside, "-o", &output, version];
-    root.run(&program).context("making the initrd")?;
+    let (temporary, inside) = (folder.join("tmp"), format!("/run/{WORK}"));
+    fs::create_dir_all(&temporary).with_context(|| format!("creating {}", temporary.display()))?;
+    let (temporary, output) = (format!("TMPDIR={inside}/tmp"), format!("{inside}/out"));
+    let program = ["env", &epoch, &temporary, "mkinitramfs", "-d", &inside, "-o", &output, version];
+    root.run_with(&program, (folder, WORK)).context("making the initrd")?;
     Ok(())
 }
 
-fn collect(root: &Root, request: &InitrdRequest<'_>, version: &str, target: &Path) -> Result<BootFiles> {
+fn collect(
+    root: &Root,
+    request: &InitrdRequest<'_>,
+    (version, work): (&str, &Path),
+    target: &Path,
+) -> Result<BootFiles> {
     fs::create_dir_all(target).with_context(|| format!("creating {}", target.display()))?;
     let add = |name: &str, begin: &[u8], from: PathBuf| -> Result<(PathBuf, Sha256)> {
         let to = target.join(name);
@@ -163,6 +171,6 @@ fn collect(root: &Root, request: &InitrdRequest<'_>, version: &str, target: &Pat
     };
     let early = microcode::archive(request.platform, request.tools, request.time)?;
     let (kernel, kernel_digest) = add("linux", &[], root.path().join(format!("boot/vmlinuz-{version}")))?;
-    let (initrd, initrd_digest) = add("initrd", &early, root.path().join(INSIDE).join("out"))?;
+    let (initrd, initrd_digest) = add("initrd", &early, work.join("out"))?;
     Ok(BootFiles { kernel, kernel_digest, initrd, initrd_digest })
 }

@@ -107,9 +107,11 @@ impl Ingredients<'_> {
         let sealing = Sealing { target: &target, time: self.lock.time, tools: self.tools, context };
         let build = |late| -> Result<(Root, Layer)> {
             let (mut root, options) = (None, RootOptions { late, ..options.clone() });
+            let make_boot_files = |root: &Root| self.make_boot_files(root, initrd, (folder, context));
             let sealed = layers::seal(
                 |tar| {
-                    root = Some(rootfs::build(&debs, &options, (self.tools, context), tar)?);
+                    let sink = (tar, make_boot_files);
+                    root = Some(rootfs::build(&debs, &options, (self.tools, context), sink)?);
                     Ok(())
                 },
                 sealing,
@@ -124,16 +126,14 @@ impl Ingredients<'_> {
             other => other?,
         };
         layer::record(&sealed, folder)?;
-        write_directories(&root.directories()?, folder)?;
-        self.make_boot_files(&root, initrd, folder, context)
+        write_directories(&root.directories()?, folder)
     }
 
     fn make_boot_files(
         &self,
         root: &Root,
         initrd: &InitrdRequest<'_>,
-        folder: &Path,
-        context: &Context,
+        (folder, context): (&Path, &Context),
     ) -> Result<()> {
         let step = context.ui.step("making the initrd");
         let files = boot::make(root, initrd, folder)?;

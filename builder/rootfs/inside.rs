@@ -109,7 +109,15 @@ impl Inside {
 
     /// A call of `program` with the environment that everything inside has.
     pub fn tool(&self, program: &[&str]) -> Tool {
-        let sandbox = Sandbox::new(&self.tree, self.isolation);
+        self.enclosed(program, Sandbox::new(&self.tree, self.isolation))
+    }
+
+    /// As [`Self::tool`]; the program finds the folder `outside` as `/run/<name>`, and may write to it.
+    pub fn tool_with(&self, program: &[&str], (outside, name): (&Path, &str)) -> Tool {
+        self.enclosed(program, Sandbox::new(&self.tree, self.isolation).share(outside, name))
+    }
+
+    fn enclosed(&self, program: &[&str], sandbox: Sandbox) -> Tool {
         let (tool, sandbox) = if self.isolation == Isolation::UserNamespace {
             let tool = Tool::new("/usr/bin/dash").args(["-c", UNDER_FAKEROOT, "fakeroot"]).args(program);
             (tool.env("FAKEROOTDONTTRYCHOWN", "1"), sandbox.share(&self.state, STATE))

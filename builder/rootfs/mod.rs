@@ -68,17 +68,18 @@ pub struct Root {
 }
 
 /// Makes the system from `debs`, and writes it to `tar` as a tar stream, partly while packages are still being
-/// configured. Hand a sink to it that consumes the stream at once, like [`crate::layers::seal`]'s.
+/// configured. Hand a sink to it that consumes the stream at once, like [`crate::layers::seal`]'s. While the rest is
+/// written, `meanwhile` works with the finished system, which it must not change.
 ///
 /// # Errors
 /// If a package is broken or cannot be configured, if it makes a system user without a fixed id, if the kernel
 /// forbids the sandbox, or if the disk is full. The message says which, and what to do. [`PackedTooEarly`] if a file
-/// changed after it was written; then [`RootOptions::late`] helps.
+/// changed after it was written; then [`RootOptions::late`] helps. Those of `meanwhile`.
 pub fn build(
     debs: &[DebFile],
     options: &RootOptions,
     (tools, context): (&Tools, &Context),
-    tar: &mut dyn Write,
+    (tar, meanwhile): (&mut dyn Write, impl FnOnce(&Root) -> Result<()> + Send),
 ) -> Result<Root> {
     let isolation = match options.isolation {
         Some(isolation) => isolation,
@@ -108,12 +109,18 @@ pub fn build(
     let step = context.ui.step("packing the root filesystem");
     let (early, owners) = (early?, inside.owners()?);
     early.check(&tree, &owners)?;
-    archive.add_rest(&owners, &early)?;
-    archive.finish()?;
-    step.done("");
+    let root = Root { inside, time: options.time };
+    std::thread::scope(|scope| {
+        let made = scope.spawn(|| meanwhile(&root));
+        let packed = archive.add_rest(&owners, &early).and_then(|()| archive.finish());
+        step.done("");
+        let made =
+            made.join().unwrap_or_else(|_| Err(anyhow!("working with the root filesystem has crashed")));
+        packed.and(made)
+    })?;
     let time = options.directory.join(TIME);
     fs::write(&time, options.time.to_string()).with_context(|| format!("writing {}", time.display()))?;
-    Ok(Root { inside, time: options.time })
+    Ok(root)
 }
 
 /// Unpacks `debs` and writes dpkg's database.
@@ -228,5 +235,13 @@ impl Root {
     /// If it cannot be started or does not exit with 0.
     pub fn run(&self, program: &[&str]) -> Result<Vec<u8>> {
         self.inside.tool(program).output()
+    }
+
+    /// As [`Self::run`]; the program finds the folder `shared.0` as `/run/<shared.1>`, and may write to it.
+    ///
+    /// # Errors
+    /// Those of [`Self::run`].
+    pub fn run_with(&self, program: &[&str], shared: (&Path, &str)) -> Result<Vec<u8>> {
+        self.inside.tool_with(program, shared).output()
     }
 }
