@@ -100,11 +100,20 @@ pub fn root() -> Option<PathBuf> {
     Some(root)
 }
 
-/// Makes the lock of `profile` afresh, once for all tests that run together: mirrors drop what locks name.
+/// Makes the lock of `profile` afresh, once for all tests that run together: mirrors drop what locks name, and what a box
+/// asks for may have changed.
 fn lock(profile: &Path) -> anyhow::Result<()> {
-    let path = profile.with_extension("lock");
-    let age = fs::metadata(&path).and_then(|data| data.modified()).ok().and_then(|time| time.elapsed().ok());
-    if age.is_some_and(|age| age.as_secs() < 3600) {
+    let changed = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    let made = changed(&profile.with_extension("lock"));
+    let fresh = made.and_then(|time| time.elapsed().ok()).is_some_and(|age| age.as_secs() < 3600);
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let shipped = project.join("profiles").join(profile.file_name().unwrap_or_default());
+    let mut sources = vec![shipped];
+    for folder in fs::read_dir(project.join("firmware"))? {
+        let folder = folder?.path();
+        sources.extend(["distribution.toml", "platform.toml"].map(|name| folder.join(name)));
+    }
+    if fresh && sources.iter().all(|source| changed(source) < made) {
         return Ok(());
     }
     call("lock").arg(profile).arg("--update").run()
