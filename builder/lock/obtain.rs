@@ -84,7 +84,8 @@ fn advise(error: anyhow::Error) -> anyhow::Error {
         Some(fetch) if fetch.gone => error.context(
             "a locked package is no longer on the mirrors; `boxwright lock --update` moves the lock to what they hold today",
         ),
-        Some(_) => error.context("a package could not be fetched; what has arrived is kept, run the same command again"),
+        Some(_) => error.context("a package could not be fetched; what has arrived is kept: run the same command again, or name another mirror with \
+             --mirror"),
         None => error,
     }
 }

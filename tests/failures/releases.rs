@@ -2,7 +2,10 @@
 //! once the archive is right.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bench::{PROFILE, Project, Run};
 use crate::publisher::{DATE, Deb, Key, Suite, VALID_UNTIL, deb, describe, publish};
@@ -168,6 +171,22 @@ fn a_failed_update_leaves_the_lock_as_it_was() {
     assert_eq!(world.project.names("profiles"), ["box.lock", "box.toml"]);
 }
 
+#[test]
+fn ctrl_c_while_the_indexes_come() {
+    let world = World::new();
+    world.server.slow_down(Duration::from_secs(1));
+    let mut command = world.project.command(&["lock", "box"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while world.server.requests("InRelease").is_empty() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    Run::of(&child.wait_with_output().unwrap()).refused(2, &["error: interrupted"]);
+    assert_eq!(world.project.names("profiles"), ["box.toml"]);
+    world.server.slow_down(Duration::ZERO);
+    world.lock().fine();
+}
+
 /// A lock of another system than the profile asks for now.
 #[test]
 fn a_lock_that_does_not_fit_any_more() {
@@ -175,7 +194,6 @@ fn a_lock_that_does_not_fit_any_more() {
     world.lock().fine();
     world.project.write(&PROFILE.replacen("[box]", "[box]\npackages = [\"viewer\"]", 1));
     world.project.run(&["build", "box"]).refused(1, &["profiles/box.lock", "boxwright lock --update"]);
-    symlink("box.lock", world.project.path("profiles/other.lock")).unwrap();
     fs::write(world.project.path("profiles/box.lock"), "schema = 1\nversion = \"x\"\n").unwrap();
     world.project.run(&["build", "box"]).refused(1, &["profiles/box.lock"]);
     world.project.write(PROFILE);
