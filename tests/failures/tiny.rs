@@ -33,17 +33,6 @@ const BASE: [&str; 9] = [
     "fdisk",
 ];
 
-/// What the build itself runs; there are no container images.
-const TOOLS: [&str; 7] = [
-    "squashfs-tools",
-    "dosfstools",
-    "mtools",
-    "fakeroot",
-    "libfakeroot",
-    "shim-signed",
-    "systemd-boot-efi-amd64-signed",
-];
-
 /// A small box, and the archive that it comes from.
 pub struct Tiny {
     pub server: Server,
@@ -180,6 +169,10 @@ fn describe(project: &Project, key: &Key, url: &str) {
     let read =
         |path: &str| -> toml::Table { fs::read_to_string(shipped.join(path)).unwrap().parse().unwrap() };
     let mut distribution = read("debian-13/distribution.toml");
+    // There are no container images.
+    let tools = distribution["tools"]["build"].as_array().unwrap();
+    let tools: Vec<String> = tools.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
+    let tools: Vec<String> = tools.into_iter().filter(|name| name != "skopeo").collect();
     let mut set = |path: &[&str], value: &str| {
         let value: toml::Table = format!("value = {value}").parse().unwrap();
         let (last, folders) = path.split_last().unwrap();
@@ -196,10 +189,13 @@ fn describe(project: &Project, key: &Key, url: &str) {
     set(&["snapshot"], "{}");
     set(&["trust"], &format!("{{ keys = [\"key.asc\"], fingerprints = [{:?}] }}", key.fingerprint()));
     set(&["box", "base"], &format!("{BASE:?}"));
-    set(&["tools", "build"], &format!("{TOOLS:?}"));
+    set(&["tools", "build"], &format!("{tools:?}"));
     set(&["tools", "machine"], "[]");
     let mut platform = read("uefi-x86_64/platform.toml");
-    platform.insert("packages".into(), "test-1 = []".parse::<toml::Table>().unwrap().into());
+    for part in ["packages", "tools"] {
+        platform.insert(part.into(), "test-1 = []".parse::<toml::Table>().unwrap().into());
+    }
+    platform.remove("microcode");
     for (name, file, text) in
         [("test-1", "distribution.toml", distribution), ("pc", "platform.toml", platform)]
     {
