@@ -81,7 +81,6 @@ fn ctrl_c_in_each_step() {
         ("fetching packages", 1),
         ("unpacking packages", 1),
         ("configuring packages", 1),
-        ("packing the root filesystem", 1),
     ];
     for step in steps {
         let (status, said) = stopped(&tiny, step, Stop::CtrlC);
