@@ -316,7 +316,20 @@ fn the_programs_do_their_work_on_a_box_of_stand_ins() {
     let run = run.args([folder.path(), &here]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let said = run.output().unwrap_or_else(|error| panic!("{error:#}"));
     let said = String::from_utf8(said).unwrap();
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 14, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 15, "{said}");
+}
+
+#[test]
+fn setups_wire_stand_ins_of_the_applications_together() {
+    let profile = every();
+    let plan = Plan::new(&profile, profile.catalog()).unwrap();
+    let folder = written(&rendered(&profile, &plan));
+    let run = Tool::new("python3").arg(project().join("tests/services/wiring.py")).arg(folder.path());
+    let said = match run.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output() {
+        Err(error) if error.to_string().starts_with("starting") => return eprintln!("SKIPPED: {error}"),
+        said => String::from_utf8(said.unwrap_or_else(|error| panic!("{error:#}"))).unwrap(),
+    };
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 9, "{said}");
 }
 
 /// The real cloudflared, where somebody has put one: it is no package, and its module cannot be installed by name.

@@ -233,7 +233,8 @@ impl Around<'_> {
         let given = |secret: &&String| {
             let spec = self.service.secrets.get(*secret);
             spec.is_some_and(|spec| {
-                spec.containers.is_empty() || spec.containers.iter().any(|one| one == key)
+                !spec.host_only
+                    && (spec.containers.is_empty() || spec.containers.iter().any(|one| one == key))
             })
         };
         ContainerPlan {

@@ -83,6 +83,11 @@ for service in json.load(open("/etc/boxwright/services.json")):
             path = pathlib.Path(file["path"])
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("0123456789abcdef0123456789abcdef")
+    for secret in service["secrets"]:
+        path = pathlib.Path(secret["path"])
+        if not secret["optional"] and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("0123456789abcdef0123456789abcdef")
 END
 python3 "$service" start gluetun
 python3 "$service" start sonarr 2>/run/said
@@ -116,6 +121,9 @@ for name in $(python3 -c 'import json; print(*[s["name"] for s in json.load(open
 	python3 "$service" start "$name"
 done
 python3 "$service" watch
+python3 "$service" watch
+grep -q 'its setup has not succeeded yet: sonarr does not run yet' /run/boxwright/problems/service-sonarr
+holds "a setup that fails is said"
 python3 -c 'import json; s = json.load(open("/run/boxwright/services.status")); assert s["ready"], s'
 holds "with everything healthy the box is ready"
 
