@@ -38,17 +38,29 @@ impl Bench {
         let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let named = std::env::var_os("BOXWRIGHT_IMAGE").map(PathBuf::from);
         let image = named.or_else(|| crate::built::minimal().map(Path::to_owned))?;
+        Some(Self::with(image, turn))
+    }
+
+    /// As [`Bench::new`], with the image of services.toml: stand-ins for all its containers are in it. It needs a static
+    /// busybox besides.
+    pub fn with_services() -> Option<Self> {
+        let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let image = crate::support::boxes::services()?.to_owned();
+        Some(Self::with(image, turn))
+    }
+
+    fn with(image: PathBuf, turn: MutexGuard<'static, ()>) -> Self {
         let context = crate::built::context();
         let project = context.project.clone();
         let lock = lock::load(&lock_of(&image)).unwrap().expect("the image has its lock beside it");
-        Some(Self {
+        Self {
             tools: locking::machine_tools(&lock, &context).unwrap(),
             platform: Platform::load(&project, &lock.platform).unwrap(),
             distribution: Distribution::load(&project, &lock.distribution).unwrap(),
             folder: tempfile::tempdir_in(crate::built::folder()).unwrap(),
             image,
             _turn: turn,
-        })
+        }
     }
 
     /// The image.
@@ -164,10 +176,21 @@ impl Run {
         printed
     }
 
+    /// Waits for the end of the probe `name`, whose script has `count` [`checks`], all of which must succeed; what else it
+    /// printed.
+    pub fn checks(&mut self, name: &str, count: usize) -> Vec<String> {
+        let printed = self.probe(name, Duration::from_secs(600));
+        let (checks, others): (Vec<String>, Vec<String>) =
+            printed.into_iter().partition(|line| line.starts_with("check "));
+        let failed: Vec<&String> = checks.iter().filter(|check| !check.ends_with(": yes")).collect();
+        assert!(failed.is_empty() && checks.len() == count, "{failed:#?} of {checks:#?}");
+        others
+    }
+
     /// Shuts the box down, as its power button does.
     pub fn shut_down(self) -> Vec<String> {
         self.machine.press_power().unwrap();
-        self.machine.wait_end(Duration::from_secs(300)).unwrap()
+        self.machine.wait_end(Duration::from_secs(900)).unwrap()
     }
 
     /// Takes the power away.
@@ -185,25 +208,41 @@ pub fn probe(name: &str, when: When, script: &str) -> Vec<Unit> {
         "t=$$(mktemp); echo {encoded} | base64 -d >$$t; {{ sh $$t 2>&1; echo exit $$?; }} | \
          while IFS= read -r line; do echo \"probe[{name}] $$line\" >/dev/console; done"
     );
-    let after = match when {
-        When::Good => "boxwright-good.target",
-        When::Early => "local-fs.target",
+    // What starts it, and what that is wanted by.
+    let service = format!("probe-{name}.service");
+    let path = format!("probe-{name}.path");
+    let (after, starter, wanted_by) = match when {
+        When::Good => ("boxwright-good.target", &service, "boxwright-good.target"),
+        When::Early => ("local-fs.target", &service, "sysinit.target"),
+        When::Ready => ("docker.service", &path, "paths.target"),
     };
     let text = format!(
-        "[Unit]\nDescription=Probe {name}\nDefaultDependencies=no\nAfter={after}\n\n[Service]\nType=oneshot\nExecStart=/bin/sh -c '{run}'\n"
+        "[Unit]\nDescription=Probe {name}\nDefaultDependencies=no\nAfter={after}\n\n\
+         [Service]\nType=exec\nRemainAfterExit=yes\nExecStart=/bin/sh -c '{run}'\n"
     );
-    let service = format!("probe-{name}.service");
-    let wanted_by = match when {
-        When::Good => "boxwright-good.target",
-        When::Early => "sysinit.target",
-    };
-    vec![
+    let mut units = vec![
         Unit::Whole { name: service.clone(), text },
         Unit::DropIn {
             name: format!("{wanted_by}~probe-{name}"),
-            text: format!("[Unit]\nWants={service}\n"),
+            text: format!("[Unit]\nWants={starter}\n"),
         },
-    ]
+    ];
+    if when == When::Ready {
+        units.push(Unit::Whole { name: path, text: "[Path]\nPathExists=/run/boxwright/ready\n".to_owned() });
+    }
+    units
+}
+
+/// A script that looks whether each of these commands succeeds; [`Run::checks`] reads what it prints.
+pub fn checks(list: &[(&str, &str)]) -> String {
+    let mut script = "check() { if seen=$(eval \"$2\" 2>&1); then echo \"check $1: yes\"; \
+        else echo \"check $1: no: $(echo \"$seen\" | tail -n 9 | paste -sd '|' -)\"; fi; }\n"
+        .to_owned();
+    for (name, command) in list {
+        assert!(!command.contains('\''), "{command}");
+        script.push_str(&format!("check '{name}' '{command}'\n"));
+    }
+    script
 }
 
 /// When a probe runs.
@@ -213,6 +252,8 @@ pub enum When {
     Good,
     /// As soon as the local filesystems are there.
     Early,
+    /// Once everything is up.
+    Ready,
 }
 
 /// `options` with these units.

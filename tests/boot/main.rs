@@ -6,10 +6,19 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "BOXWRIGHT_IMAGE and the like are read from the environment")]
 
-#[path = "../support/built.rs"]
-mod built;
+mod disks;
 mod fallback;
 mod first;
+mod full;
 mod harness;
 mod image;
+#[allow(dead_code, reason = "not all of it is used here")]
+#[path = "../support/profiles.rs"]
+mod profiles;
+mod secrets;
+mod services;
+#[path = "../support/mod.rs"]
+mod support;
 mod twins;
+
+use support::built;

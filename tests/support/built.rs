@@ -44,15 +44,47 @@ pub fn minimal() -> Option<&'static Path> {
     IMAGE.get_or_init(|| image("minimal")).as_deref()
 }
 
-/// As [`minimal`], for the profile of that name.
+/// What an image is made from.
+pub struct Source<'a> {
+    /// The profile, which is copied.
+    pub profile: PathBuf,
+    /// A registry in place of all others, as host and port.
+    pub mirror: Option<&'a str>,
+    /// What that registry has now: with another text than last time the lock is made afresh.
+    pub images: &'a str,
+}
+
+impl Source<'_> {
+    /// The shipped profile of that name.
+    fn shipped(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles");
+        Self { profile: folder.join(name).with_extension("toml"), mirror: None, images: "" }
+    }
+
+    fn name(&self) -> &str {
+        self.profile.file_stem().unwrap().to_str().unwrap()
+    }
+
+    /// A call of the program that asks the registry.
+    fn call(&self, verb: &str) -> Tool {
+        call(verb).args(self.mirror.map(|mirror| format!("--registry-mirror={mirror}")))
+    }
+}
+
+/// As [`minimal`], for the shipped profile of that name.
 pub fn image(name: &str) -> Option<PathBuf> {
+    image_of(&Source::shipped(name))
+}
+
+/// As [`minimal`], for another profile.
+pub fn image_of(source: &Source<'_>) -> Option<PathBuf> {
     let folder = folder();
     // One test program at a time: the others find the image made.
-    let guard = fs::File::create(folder.join(format!("{name}.guard"))).unwrap();
+    let guard = fs::File::create(folder.join(format!("{}.guard", source.name()))).unwrap();
     flock(&guard, FlockOperation::LockExclusive).unwrap();
-    let profile = locked(name)?;
+    let profile = locked_of(source)?;
     let images = folder.join("images");
-    let built = call("build").arg(&profile).arg("--out").arg(&images).output();
+    let built = source.call("build").arg(&profile).arg("--out").arg(&images).output();
     let printed = built.unwrap_or_else(|error| panic!("{error:#}"));
     let image = PathBuf::from(String::from_utf8(printed).unwrap().trim());
     assert!(image.starts_with(&images) && image.is_file(), "{}", image.display());
@@ -62,13 +94,21 @@ pub fn image(name: &str) -> Option<PathBuf> {
 /// The shipped profile of that name with a fresh lock beside it, as a file of the tests'. None, with a printed reason, where
 /// no archive can be reached; on a CI machine that is a failure.
 pub fn locked(name: &str) -> Option<PathBuf> {
+    locked_of(&Source::shipped(name))
+}
+
+fn locked_of(source: &Source<'_>) -> Option<PathBuf> {
     let folder = folder();
     let guard = fs::File::create(folder.join("locks.guard")).unwrap();
     flock(&guard, FlockOperation::LockExclusive).unwrap();
-    let profile = folder.join(name).with_extension("toml");
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("profiles").join(name).with_extension("toml");
-    fs::copy(shipped, &profile).unwrap();
-    if let Err(error) = lock(&profile) {
+    let profile = folder.join(source.name()).with_extension("toml");
+    fs::copy(&source.profile, &profile).unwrap();
+    let mark = profile.with_extension("images");
+    if fs::read_to_string(&mark).unwrap_or_default() != source.images {
+        let _ = fs::remove_file(profile.with_extension("lock"));
+        fs::write(&mark, source.images).unwrap();
+    }
+    if let Err(error) = lock(&profile, source) {
         assert!(std::env::var_os("CI").is_none(), "{error:#}");
         eprintln!("SKIPPED: no lock can be made here: {error:#}");
         return None;
@@ -102,24 +142,24 @@ pub fn root() -> Option<PathBuf> {
 
 /// Makes the lock of `profile` afresh, once for all tests that run together: mirrors drop what locks name, and what a box
 /// asks for may have changed.
-fn lock(profile: &Path) -> anyhow::Result<()> {
+fn lock(profile: &Path, source: &Source<'_>) -> anyhow::Result<()> {
     let changed = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
     let made = changed(&profile.with_extension("lock"));
     let fresh = made.and_then(|time| time.elapsed().ok()).is_some_and(|age| age.as_secs() < 3600);
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let shipped = project.join("profiles").join(profile.file_name().unwrap_or_default());
-    let mut sources = vec![shipped];
+    let mut sources = vec![source.profile.clone()];
     for folder in fs::read_dir(project.join("firmware"))? {
         let folder = folder?.path();
         sources.extend(["distribution.toml", "platform.toml"].map(|name| folder.join(name)));
     }
-    if fresh && sources.iter().all(|source| changed(source) < made) {
+    if fresh && sources.iter().all(|path| changed(path) < made) {
         return Ok(());
     }
-    call("lock").arg(profile).arg("--update").run()
+    source.call("lock").arg(profile).arg("--update").run()
 }
 
-fn call(verb: &str) -> Tool {
+/// A call of the program as a user would make it.
+pub fn call(verb: &str) -> Tool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     Tool::new(PROGRAM).env("PATH", path).arg("--cache").arg(folder().join("cache")).arg(verb)
 }

@@ -1,0 +1,87 @@
+//! Secrets that were handed over with the disk: taken, overwritten in their partition, placed for who needs them, and still
+//! there at the second start.
+
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use boxwright::disk::{self, Role};
+use boxwright::secrets::{Needs, Secrets};
+use boxwright::vm::BoxDisk;
+
+use crate::profiles;
+
+/// Something that must be nowhere but in the store and in the files that services read.
+const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+/// The files under /run/boxwright/secrets: mode, owner, name.
+const FILES: [&str; 11] = [
+    "400 0:0 box/ssh-tunnel",
+    "400 0:0 gluetun/control-key",
+    "400 0:0 gluetun/wireguard-addresses",
+    "400 0:0 gluetun/wireguard-preshared-key",
+    "400 0:0 gluetun/wireguard-private-key",
+    "400 1000:1000 qbittorrent/password",
+    "400 1000:1000 sonarr/api-key",
+    "400 33:33 nextcloud/admin-password",
+    "400 33:33 nextcloud/db-password.33",
+    "400 65532:65532 cloudflared/tunnel",
+    "400 70:70 nextcloud/db-password",
+];
+
+/// Writes a `secrets.toml` with everything that services.toml needs.
+pub fn file(folder: &Path) -> PathBuf {
+    let tunnel = |id: &str| {
+        format!(
+            r#"{{"AccountTag":"0123456789abcdef0123456789abcdef","TunnelSecret":"{KEY}","TunnelID":"{id}"}}"#
+        )
+    };
+    let text = format!(
+        "[box]\nssh-tunnel = '{}'\n[cloudflared]\ntunnel = '{}'\n\
+         [gluetun]\nwireguard-private-key = '{KEY}'\nwireguard-addresses = '10.64.222.21/32'\n",
+        tunnel("0f5e1d7c-94b3-4b0e-8a5c-6d1f2e3a4b5c"),
+        tunnel("6ff42ae2-765d-4adf-8112-31c55c1551ef"),
+    );
+    let path = folder.join("secrets.toml");
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+/// Hands these secrets to a disk, as `boxwright boot --secrets` does.
+pub fn hand_over(disk: &BoxDisk) {
+    let checked = profiles::checked(&profiles::project().join("tests/boot/services.toml"));
+    let needs = Needs::of(&checked, checked.catalog()).unwrap();
+    let secrets =
+        Secrets::load(&file(&disk.folder), &needs).map_err(|findings| findings.render(false)).unwrap();
+    assert!(secrets.findings().list.is_empty(), "{}", secrets.findings().render(false));
+    disk.write_secrets(&secrets.bundle().unwrap()).unwrap();
+}
+
+/// Prints the secrets' files, for [`assert_placed`], and a digest of what is in them.
+pub fn look() -> String {
+    "cd /run/boxwright/secrets\n\
+     find . -type f -printf 'secret %m %U:%G %P\\n' | sort\n\
+     echo \"digest $(find . -type f | sort | xargs cat | sha256sum | cut -d' ' -f1)\"\n\
+     echo \"store $(stat -c %a /var/lib/boxwright/secrets /var/lib/boxwright/secrets/* | sort | uniq | paste -sd ' ' -)\"\n\
+     cd /\n"
+    .to_owned()
+}
+
+/// Holds what [`look`] printed against what services.toml needs. The digest of all values.
+pub fn assert_placed(printed: &[String]) -> String {
+    let files: Vec<&str> = printed.iter().filter_map(|line| line.strip_prefix("secret ")).collect();
+    assert_eq!(files, FILES);
+    assert!(printed.iter().any(|line| line == "store 600 700"), "{printed:?}");
+    assert!(!printed.iter().any(|line| line == "plain text"), "{printed:?}");
+    let digest = printed.iter().find_map(|line| line.strip_prefix("digest "));
+    digest.unwrap_or_else(|| panic!("no digest in {printed:?}")).to_owned()
+}
+
+/// The partition of a disk that is switched off must have been overwritten.
+pub fn assert_overwritten(disk: &BoxDisk) {
+    let part = disk::read(&disk.path).unwrap().layout.find(Role::Secrets).unwrap().clone();
+    let file = std::fs::File::open(&disk.path).unwrap();
+    let mut bytes = vec![0; usize::try_from(part.length).unwrap()];
+    file.read_exact_at(&mut bytes, part.start).unwrap();
+    assert!(bytes.iter().all(|&byte| byte == 0), "the partition of the secrets is not empty");
+}
