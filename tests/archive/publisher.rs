@@ -253,6 +253,6 @@ fn write(project: &Path, name: &str, distribution: &str, key: &Key) {
     fs::create_dir_all(&platform).unwrap();
     fs::write(folder.join("key.asc"), key.armored()).unwrap();
     fs::write(folder.join("distribution.toml"), distribution).unwrap();
-    let packages = format!("[packages]\n{name:?} = [\"microcode\"]\n");
+    let packages = format!("[packages]\n{name:?} = [\"microcode\"]\n[tools]\n{name:?} = [\"packer\"]\n");
     fs::write(platform.join("platform.toml"), derive("uefi-x86_64/platform.toml", &packages)).unwrap();
 }
