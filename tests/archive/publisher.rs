@@ -99,7 +99,7 @@ impl Deb {
         let control = tar("./control", self.control().as_bytes());
         // Not compressible, so that the weight stays.
         let content: Vec<u8> = (0..self.weight).map(|n| ((n * 7919) ^ (n >> 3)) as u8).collect();
-        let data = tar(&format!("./usr/share/{}", self.name), &content);
+        let data = tar(&format!("./usr/share/test-{}", self.name), &content);
         let mut bytes = b"!<arch>\n".to_vec();
         for (name, content) in
             [("debian-binary", &b"2.0\n"[..]), ("control.tar", &control), ("data.tar", &data)]

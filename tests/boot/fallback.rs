@@ -2,46 +2,151 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use boxwright::disk::{self, Role};
-use boxwright::vm::{MachineOptions, Said, Unit};
+use boxwright::vm::{BoxDisk, MachineOptions};
 
-use crate::harness::{Bench, When, probe, with_units};
+use crate::harness::{Bench, GOOD, When, probe, with_units};
+use crate::{packages, patching};
 
-/// Shortens the time in which a release has to get good.
-fn within(seconds: u32) -> Vec<Unit> {
-    let text = format!("[Service]\nEnvironment=WITHIN={seconds}\n");
-    vec![Unit::DropIn { name: "boxwright-good.service".into(), text }]
+/// Keeps what is installed now, as every patching does first, and installs what breaks the box.
+const BREAK: &str = "
+set -eu
+mkdir -p /run/packages
+mount -o ro /dev/disk/by-id/virtio-extra0 /run/packages
+/usr/lib/boxwright/keep-yesterday
+dpkg --install /run/packages/iptables.deb >/dev/null 2>&1
+sync
+";
+
+/// What is installed, and what the box has to say.
+const LOOK: &str = "
+version() { dpkg-query --show --showformat '${Version}' $1; }
+echo spare $(version runit-helper)
+echo iptables $(version iptables)
+echo release $(cat /run/boxwright/release)
+echo machine $(cat /etc/machine-id)
+sed 's/^/note /' /run/boxwright/notes
+/usr/lib/boxwright/hold-aside
+echo refused $(cat /etc/apt/preferences.d/boxwright-aside)
+ls /efi/loader/entries | sed 's/^/entry /'
+";
+
+fn value(lines: &[String], key: &str) -> String {
+    let prefix = format!("{key} ");
+    let found = lines.iter().find_map(|line| line.strip_prefix(&prefix));
+    found.unwrap_or_else(|| panic!("no {key} in {lines:?}")).to_owned()
+}
+
+/// A box that lives through all of it, on one disk: a start costs minutes.
+struct Story<'a> {
+    bench: &'a Bench,
+    disk: BoxDisk,
+    packages: PathBuf,
 }
 
 #[test]
-#[ignore = "takes many minutes under plain emulation"]
-fn a_patch_that_breaks_the_box_is_set_aside_after_three_starts() {
-    let Some(bench) = Bench::new() else { return };
-    let disk = bench.disk("patched");
-    // What a bad patch of Docker would leave in the upper layer.
-    let breaking = "set -e
-        cp /var/lib/dpkg/status /var/lib/dpkg/status.new && mv /var/lib/dpkg/status.new /var/lib/dpkg/status
-        mkdir -p /etc/systemd/system/docker.service.d
-        printf '[Service]\\nExecStartPre=/bin/false\\n' >/etc/systemd/system/docker.service.d/broken.conf
-        sync";
-    let options = with_units(&MachineOptions::default(), [probe("break", When::Good, breaking)]);
-    let mut run = bench.start(&disk, &options);
-    run.until_good();
-    run.probe("break", Duration::from_secs(60));
-    run.shut_down();
+#[ignore = "eight starts, and not seen to pass to its end yet"]
+fn patches_last_are_dropped_when_they_break_the_box_and_belong_to_their_release() {
+    let Some(bench) = Bench::of("tests/boot/tunnel.toml") else { return };
+    let packages = packages::disk(&bench, &[("iptables.deb", packages::newest("iptables"))]);
+    let story = Story { bench: &bench, disk: bench.disk("story"), packages };
+    patching::a_new_release_is_patched_before_its_tunnel_opens(&bench, &story.disk);
+    story.a_patch_lasts_and_another_breaks_the_box();
+    story.the_patch_that_breaks_the_box_is_set_aside();
+    story.a_release_that_never_gets_good_is_passed_over();
+    story.a_damaged_system_partition_leaves_a_box_that_says_so();
+}
 
-    let check = "test ! -e /etc/systemd/system/docker.service.d/broken.conf && cat /run/boxwright/notes";
-    let options = with_units(&MachineOptions::default(), [within(150), probe("aside", When::Good, check)]);
-    let mut run = bench.start(&disk, &options);
-    for _ in 0..3 {
-        run.until(Duration::from_secs(900), |said| matches!(said, Said::NotGood(_)));
+impl Story<'_> {
+    fn options(&self) -> MachineOptions {
+        MachineOptions { disks: vec![self.packages.clone()], ..MachineOptions::default() }
     }
-    run.until_text(Duration::from_secs(600), "it starts without patches");
-    run.until_good();
-    let notes = run.probe("aside", Duration::from_secs(60));
-    assert!(notes.iter().any(|line| line.contains("3 times in a row")), "{notes:?}");
+
+    fn a_patch_lasts_and_another_breaks_the_box(&self) {
+        let units = [probe("look", When::Early, LOOK), probe("break", When::Good, BREAK)];
+        let mut run = self.bench.start(&self.disk, &with_units(&self.options(), units));
+        let seen = run.probe("look", GOOD);
+        assert_eq!(value(&seen, "spare"), "99", "{seen:?}");
+        run.until_good();
+        run.probe("break", Duration::from_secs(300));
+        run.shut_down();
+    }
+
+    fn the_patch_that_breaks_the_box_is_set_aside(&self) {
+        let options = with_units(&self.options(), [probe("aside", When::Good, LOOK)]);
+        let mut run = self.bench.start(&self.disk, &options);
+        for _ in 0..3 {
+            run.until_text(GOOD, "is not good: ");
+            run.until_text(
+                Duration::from_secs(60),
+                "three starts that do not get good set the patches aside",
+            );
+        }
+        run.until_text(GOOD, "the patches of yesterday are used");
+        run.until_good();
+        let seen = run.probe("aside", Duration::from_secs(60));
+        assert!(value(&seen, "note").contains("3 times in a row"), "{seen:?}");
+        assert_eq!(value(&seen, "spare"), "99", "the patches of the day before are there: {seen:?}");
+        assert_ne!(value(&seen, "iptables"), "99", "{seen:?}");
+        assert_eq!(value(&seen, "refused"), "Package: iptables Pin: version 99 Pin-Priority: -1");
+        run.shut_down();
+    }
+
+    fn a_release_that_never_gets_good_is_passed_over(&self) {
+        let entries = self.bench.esp_list(&self.disk, "loader/entries");
+        let [old] = entries.as_slice() else { panic!("{entries:?}") };
+        let text = self.bench.esp_read(&self.disk, &format!("loader/entries/{old}"));
+        let (name, old_id) = old.strip_suffix(".conf").unwrap().rsplit_once('-').unwrap();
+        assert!(!old.contains('+'), "{old} is blessed");
+        // Two of its three tries are used up.
+        let new_id = "feedfacefeedface";
+        let new = entry_of(&text, new_id, u64::MAX, "systemd.mask=docker.service");
+        self.bench.esp_write(&self.disk, &format!("loader/entries/{name}-{new_id}+1-2.conf"), &new);
+
+        let units = [probe("new", When::Early, LOOK), probe("old", When::Good, LOOK)];
+        let mut run = self.bench.start(&self.disk, &with_units(&self.options(), units));
+        let seen = run.probe("new", GOOD);
+        assert_eq!(value(&seen, "release"), new_id);
+        assert_ne!(value(&seen, "spare"), "99", "patches belong to their release: {seen:?}");
+        let machine = value(&seen, "machine");
+        run.until_text(GOOD, &format!("release {new_id} is not good: docker.service is masked"));
+        run.until_text(Duration::from_secs(60), "starting again: this release was never good");
+        run.until_text(GOOD, &format!("release {old_id} is good"));
+        let seen = run.probe("old", Duration::from_secs(60));
+        assert_eq!(value(&seen, "spare"), "99", "the old release has its patches: {seen:?}");
+        assert_eq!(value(&seen, "machine"), machine, "the machine id is the box's: {seen:?}");
+        assert!(seen.contains(&format!("entry {name}-{new_id}+0-3.conf")), "{seen:?}");
+        run.shut_down();
+    }
+
+    fn a_damaged_system_partition_leaves_a_box_that_says_so(&self) {
+        let layout = disk::read(&self.disk.path).unwrap().layout;
+        let system = layout.find(Role::System).unwrap();
+        let file = OpenOptions::new().write(true).open(&self.disk.path).unwrap();
+        let zeroes = vec![0; 1 << 20];
+        for offset in (0..system.length.min(512 << 20)).step_by(zeroes.len()) {
+            file.write_all_at(&zeroes, system.start + offset).unwrap();
+        }
+        let script = "echo degraded $(cat /run/boxwright/degraded)
+            echo system $(findmnt -no FSTYPE /run/initramfs/system) '' $(blkid -p -o value -s TYPE /dev/boxwright/system)
+            left=100
+            until systemctl is-active --quiet ssh.service || [ $left = 0 ]; do left=$((left - 1)); sleep 2; done
+            echo ssh $(systemctl is-active ssh.service)
+            echo docker $(systemctl is-active docker.service)";
+        let units = [probe("degraded", When::Early, script)];
+        let mut run = self.bench.start(&self.disk, &with_units(&self.options(), units));
+        run.until_text(GOOD, "starts without its services");
+        let seen = run.probe("degraded", GOOD);
+        assert!(value(&seen, "degraded").contains("cannot be mounted"), "{seen:?}");
+        assert_eq!(value(&seen, "system").trim(), "tmpfs", "nothing was formatted: {seen:?}");
+        assert_eq!(value(&seen, "ssh"), "active", "{seen:?}");
+        assert_eq!(value(&seen, "docker"), "inactive", "{seen:?}");
+        run.until_text(GOOD, "staying as it is: the system partition is unusable");
+        run.cut_power();
+    }
 }
 
 /// The entry of another release made from the same layers: with `version`, the id `id`, and more on its command line.
@@ -59,66 +164,6 @@ fn entry_of(text: &str, id: &str, version: u64, more: &str) -> String {
 }
 
 #[test]
-#[ignore = "takes many minutes under plain emulation"]
-fn a_release_that_never_gets_good_is_passed_over_for_the_one_before() {
-    let Some(bench) = Bench::new() else { return };
-    let disk = bench.disk("update");
-    let options =
-        with_units(&MachineOptions::default(), [probe("patch", When::Good, "echo old >/etc/patched; sync")]);
-    let mut run = bench.start(&disk, &options);
-    run.until_good();
-    run.probe("patch", Duration::from_secs(60));
-    run.shut_down();
-
-    let entries = bench.esp_list(&disk, "loader/entries");
-    let [old] = entries.as_slice() else { panic!("{entries:?}") };
-    assert!(!old.contains('+'), "{old} is blessed");
-    let text = bench.esp_read(&disk, &format!("loader/entries/{old}"));
-    let (name, old_id) = old.strip_suffix(".conf").unwrap().rsplit_once('-').unwrap();
-    let new_id = "feedfacefeedface";
-    let new = entry_of(&text, new_id, u64::MAX, "systemd.mask=docker.service");
-    bench.esp_write(&disk, &format!("loader/entries/{name}-{new_id}+3.conf"), &new);
-
-    let script = "cat /etc/patched; ls /efi/loader/entries";
-    let options = with_units(&MachineOptions::default(), [within(150), probe("after", When::Good, script)]);
-    let mut run = bench.start(&disk, &options);
-    for _ in 0..3 {
-        run.until_text(Duration::from_secs(900), &format!("release {new_id} is not good: docker.service"));
-        run.until_text(Duration::from_secs(60), "starting again: this release was never good");
-    }
-    run.until_text(Duration::from_secs(900), &format!("release {old_id} is good"));
-    let after = run.probe("after", Duration::from_secs(60));
-    assert_eq!(after[0], "old", "the old release has its patches");
-    assert!(after.iter().any(|line| line.contains(&format!("{new_id}+0-3"))), "{after:?}");
-}
-
-#[test]
-#[ignore = "takes many minutes under plain emulation"]
-fn another_release_begins_without_the_patches_of_the_one_before() {
-    let Some(bench) = Bench::new() else { return };
-    let disk = bench.disk("next");
-    let script = "echo old >/etc/patched; cat /etc/machine-id; sync";
-    let options = with_units(&MachineOptions::default(), [probe("patch", When::Good, script)]);
-    let mut run = bench.start(&disk, &options);
-    run.until_good();
-    let before = run.probe("patch", Duration::from_secs(60));
-    run.shut_down();
-    let old = bench.esp_list(&disk, "loader/entries").remove(0);
-    let text = bench.esp_read(&disk, &format!("loader/entries/{old}"));
-    let name = old.strip_suffix(".conf").unwrap().rsplit_once('-').unwrap().0;
-    let new_id = "0123456789abcdef";
-    let new = entry_of(&text, new_id, u64::MAX, "");
-    bench.esp_write(&disk, &format!("loader/entries/{name}-{new_id}+3.conf"), &new);
-
-    let script = "test ! -e /etc/patched && cat /etc/machine-id";
-    let options = with_units(&MachineOptions::default(), [probe("after", When::Good, script)]);
-    let mut run = bench.start(&disk, &options);
-    run.until_text(Duration::from_secs(900), &format!("release {new_id} is good"));
-    assert_eq!(run.probe("after", Duration::from_secs(60)), before);
-}
-
-#[test]
-#[ignore = "takes many minutes under plain emulation"]
 fn a_flipped_byte_in_a_layer_stops_the_box_before_it_is_used() {
     let Some(bench) = Bench::new() else { return };
     let disk = bench.disk("flipped");
@@ -132,33 +177,10 @@ fn a_flipped_byte_in_a_layer_stops_the_box_before_it_is_used() {
     let mut byte = [0];
     file.read_exact_at(&mut byte, place).unwrap();
     file.write_all_at(&[byte[0] ^ 1], place).unwrap();
-    let mut run = bench.start(&disk, &MachineOptions::default());
-    run.until_text(Duration::from_secs(600), "dm-verity device corrupted");
-    // The kernel restarts by itself.
-    run.until_text(Duration::from_secs(300), "BdsDxe: starting");
-}
-
-#[test]
-#[ignore = "takes many minutes under plain emulation"]
-fn a_missing_system_partition_leaves_a_box_that_says_so() {
-    let Some(bench) = Bench::new() else { return };
-    let disk = bench.disk("damaged");
-    let mut run = bench.start(&disk, &MachineOptions::default());
-    run.until_good();
-    run.shut_down();
-    let layout = disk::read(&disk.path).unwrap().layout;
-    let system = layout.find(Role::System).unwrap();
-    let file = OpenOptions::new().write(true).open(&disk.path).unwrap();
-    let zeroes = vec![0; 1 << 20];
-    for offset in (0..system.length.min(512 << 20)).step_by(zeroes.len()) {
-        file.write_all_at(&zeroes, system.start + offset).unwrap();
-    }
-    let script = "cat /run/boxwright/degraded; systemctl is-active docker; \
-                  blkid -p -o value -s TYPE /dev/boxwright/system; findmnt -no FSTYPE /run/initramfs/system; true";
-    let options = with_units(&MachineOptions::default(), [probe("degraded", When::Early, script)]);
+    // The kernel restarts by itself: the release's own command line has a longer time.
+    let options = MachineOptions { command_line: vec!["panic=3".into()], ..MachineOptions::default() };
     let mut run = bench.start(&disk, &options);
-    run.until_text(Duration::from_secs(600), "starts without its services");
-    let seen = run.probe("degraded", Duration::from_secs(600));
-    assert!(seen[0].contains("cannot be mounted"), "{seen:?}");
-    assert_eq!(seen.last().unwrap(), "tmpfs", "nothing was formatted: {seen:?}");
+    run.until_text(GOOD, "dm-verity device corrupted");
+    run.until_text(Duration::from_secs(300), "BdsDxe: starting");
+    run.cut_power();
 }

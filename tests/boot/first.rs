@@ -1,10 +1,16 @@
-//! The first boots of a box: it gets good, and keeps what it has to keep.
+//! The first boots of a box: it takes the disk, gets good, and keeps what it has to keep.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::time::Duration;
 
-use boxwright::vm::MachineOptions;
+use boxwright::disk::{self, Role};
+use boxwright::tool::Tool;
+use boxwright::vm::{BoxDisk, MachineOptions};
 
-use crate::harness::{Bench, When, probe, with_units};
+use crate::harness::{Bench, GOOD, When, probe, with_units};
+use crate::packages;
 
 /// What a box is, line by line.
 const IDENTITY: &str = "
@@ -17,6 +23,12 @@ echo boots $(cat /run/boxwright/upper/boots 2>/dev/null || echo 0)
 touch /etc/patched-by-probe
 ";
 
+/// What a box makes of the disk, and whether the firmware enforces Secure Boot.
+const MACHINE: &str = "
+echo state $(df --block-size=1 --output=size /srv/state | tail -n 1)
+echo secure-boot $(od -A n -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c 2>/dev/null)
+";
+
 /// What has to be true at the second start, a line each.
 const KEPT: &str = "
 check() { if eval \"$2\" >/dev/null 2>&1; then echo \"check $1: yes\"; else echo \"check $1: no: $(eval \"$2\" 2>&1 | tail -n 3)\"; fi; }
@@ -26,6 +38,32 @@ check read-only 'findmnt -no OPTIONS /run/boxwright/layers/base | grep -w ro'
 check verity 'dmsetup table boxwright-base | grep verity.*panic_on_corruption'
 check mode 'stat -c %a /etc | grep -x 755'
 check journal 'journalctl --list-boots --no-pager -q | grep -cE [0-9a-f]{32} | grep -x 2'
+check own-state '[ \"$(findmnt -no SOURCE /srv/state | xargs readlink -f)\" = \"$(readlink -f /dev/boxwright/state)\" ]'
+check own-disk 'readlink -f /dev/boxwright/state | grep -x \"$(readlink -f /dev/boxwright/disk)[0-9]*\"'
+check patching 'seen=$(unattended-upgrade --dry-run --verbose 2>&1) && echo \"$seen\" | grep \"^Allowed origins are: origin=Debian,codename=trixie-security$\"'
+";
+
+/// Waits until the box is as good as it says.
+const STILL_GOOD: &str = "
+for part in /usr/lib/boxwright/good.d/*; do
+    left=100
+    until why=$($part 2>&1); do
+        left=$((left - 1))
+        [ $left != 0 ] || { echo \"$part: $why\"; exit 1; }
+        sleep 2
+    done
+done
+";
+
+/// Installs every locked package once more, as they are.
+const REINSTALL: &str = "
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+mkdir -p /run/packages
+mount -o ro /dev/disk/by-id/virtio-extra0 /run/packages
+dpkg --install /run/packages/*.deb >/run/dpkg.log 2>&1 </dev/null || { tail -n 30 /run/dpkg.log; exit 1; }
+echo installed $(grep -c '^Setting up ' /run/dpkg.log)
+echo audit $(dpkg --audit)
 ";
 
 fn value(lines: &[String], key: &str) -> String {
@@ -34,48 +72,98 @@ fn value(lines: &[String], key: &str) -> String {
     found.unwrap_or_else(|| panic!("no {key} in {lines:?}")).to_owned()
 }
 
+/// What comes before the identity in the output of a probe with both.
+fn split(lines: Vec<String>, marks: &[&str]) -> (Vec<String>, Vec<String>) {
+    lines.into_iter().partition(|line| marks.iter().any(|mark| line.starts_with(mark)))
+}
+
 #[test]
 fn a_box_gets_good_and_stays_who_it_is() {
     let Some(bench) = Bench::new() else { return };
-    let disk = bench.disk("same");
-    let options = with_units(&MachineOptions::default(), [probe("identity", When::Good, IDENTITY)]);
+    let (disk, twin) = (bench.disk("same"), bench.disk("twin"));
+    let script = format!("{IDENTITY}{MACHINE}");
+    let options = with_units(&MachineOptions::default(), [probe("identity", When::Good, &script)]);
     let mut run = bench.start(&disk, &options);
     run.until_good();
-    let first = run.probe("identity", Duration::from_secs(120));
+    let (machine, first) = split(run.probe("identity", Duration::from_secs(120)), &["state", "secure-boot"]);
     let console = run.shut_down();
     assert!(!console.iter().any(|line| line.contains("is not clean")), "{console:?}");
     assert!(!value(&first, "entry").contains('+'), "the entry is blessed: {first:?}");
     assert_eq!(value(&first, "boots"), "0", "the health check resets the count of boots");
+    takes_all_of_the_disk(&disk, &value(&machine, "state"));
 
+    // Another disk from the same image, as new: the box that has started once keeps its own.
+    let untouched = std::fs::metadata(&twin.path).unwrap().modified().unwrap();
+    let options = MachineOptions { disks: vec![twin.path.clone()], ..MachineOptions::default() };
     let script = format!("{IDENTITY}{KEPT}");
-    let kept = with_units(&MachineOptions::default(), [probe("kept", When::Good, &script)]);
-    let mut run = bench.start(&disk, &kept);
+    let mut run = bench.start(&disk, &with_units(&options, [probe("kept", When::Good, &script)]));
     run.until_good();
-    let second = run.probe("kept", Duration::from_secs(180));
+    let (checks, second) = split(run.probe("kept", Duration::from_secs(300)), &["check "]);
     run.cut_power();
-    let (checks, second): (Vec<String>, Vec<String>) =
-        second.into_iter().partition(|line| line.starts_with("check "));
     assert_eq!(first, second);
-    assert_eq!(checks.len(), 6, "{checks:?}");
+    assert_eq!(checks.len(), KEPT.lines().filter(|line| line.starts_with("check ")).count(), "{checks:?}");
     assert!(checks.iter().all(|check| check.ends_with(": yes")), "{checks:?}");
-
-    let other = bench.disk("other");
-    let mut run = bench.start(&other, &options);
-    run.until_good();
-    let other = run.probe("identity", Duration::from_secs(120));
-    for key in ["machine-id", "disk", "esp"] {
-        assert_ne!(value(&first, key), value(&other, key), "{key} of two boxes from one image");
-    }
+    assert_eq!(
+        std::fs::metadata(&twin.path).unwrap().modified().unwrap(),
+        untouched,
+        "the twin was written to"
+    );
+    another_box_is_another(&bench, &twin, &first);
 }
 
 #[test]
-fn secure_boot_is_enforced() {
+#[ignore = "takes more than half an hour under plain emulation, and has not been seen to pass to its end yet"]
+fn every_locked_package_can_be_installed_once_more() {
     let Some(bench) = Bench::new() else { return };
-    let disk = bench.disk("secure");
-    let script =
-        "od -A n -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
-    let options = MachineOptions { secure_boot: true, ..MachineOptions::default() };
-    let mut run = bench.start(&disk, &with_units(&options, [probe("secure", When::Good, script)]));
+    let disk = bench.disk("packages");
+    let locked = packages::locked(&bench);
+    let options =
+        MachineOptions { disks: vec![packages::disk(&bench, &locked)], ..MachineOptions::default() };
+    let script = format!("{REINSTALL}{STILL_GOOD}");
+    let mut run = bench.start(&disk, &with_units(&options, [probe("packages", When::Good, &script)]));
     run.until_good();
-    assert_eq!(run.probe("secure", Duration::from_secs(60))[0].trim(), "1");
+    let said = run.probe("packages", Duration::from_secs(3600));
+    assert_eq!(said, [format!("installed {}", locked.len()), "audit".to_owned()]);
+}
+
+/// The first start leaves no room at the end of `disk`, and a table that other programs accept.
+fn takes_all_of_the_disk(disk: &BoxDisk, filesystem: &str) {
+    let layout = disk::read(&disk.path).unwrap().layout;
+    let state = layout.find(Role::State).unwrap();
+    let left = layout.total_bytes - state.start - state.length;
+    assert!(left < 2 << 20, "{left} bytes are left behind the last partition");
+    let filesystem: u64 = filesystem.parse().unwrap();
+    assert!(
+        filesystem > state.length / 100 * 95 && filesystem <= state.length,
+        "{filesystem} {}",
+        state.length
+    );
+    let mut copy = [0; 8];
+    File::open(&disk.path).unwrap().read_exact_at(&mut copy, layout.total_bytes - 512).unwrap();
+    assert_eq!(&copy, b"EFI PART", "the copy of the table is in the last sector");
+    // gdisk is not among the tools: a second opinion where the host has it.
+    let sgdisk = Path::new("/usr/sbin/sgdisk");
+    if sgdisk.exists() {
+        let said = Tool::new(sgdisk).arg("--verify").arg(&disk.path).output().unwrap();
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains("No problems found"), "{said}");
+    }
+}
+
+/// The box on `disk` loses power while it takes the disk, and gets good nevertheless, under Secure Boot; it is not the box
+/// whose identity is `first`.
+fn another_box_is_another(bench: &Bench, disk: &BoxDisk, first: &[String]) {
+    let script = format!("{IDENTITY}{MACHINE}");
+    let options = MachineOptions { secure_boot: true, ..MachineOptions::default() };
+    let options = with_units(&options, [probe("identity", When::Good, &script)]);
+    let mut run = bench.start(disk, &options);
+    run.until_text(GOOD, "first start: preparing");
+    run.cut_power();
+    let mut run = bench.start(disk, &options);
+    run.until_good();
+    let other = run.probe("identity", Duration::from_secs(120));
+    assert_eq!(value(&other, "secure-boot"), "1");
+    for key in ["machine-id", "disk", "esp"] {
+        assert_ne!(value(first, key), value(&other, key), "{key} of two boxes from one image");
+    }
 }

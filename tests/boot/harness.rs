@@ -41,6 +41,14 @@ impl Bench {
         Some(Self::with(image, turn))
     }
 
+    /// As [`Bench::new`], with the image of the profile at `path` in the checkout.
+    pub fn of(path: &str) -> Option<Self> {
+        let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let profile = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        let image = crate::built::image_of(&crate::built::Source { profile, mirror: None, images: "" })?;
+        Some(Self::with(image, turn))
+    }
+
     /// As [`Bench::new`], with the image of services.toml: stand-ins for all its containers are in it. It needs a static
     /// busybox besides.
     pub fn with_services() -> Option<Self> {
@@ -71,6 +79,11 @@ impl Bench {
     /// The tools: for reading a disk with the programs that a stranger would use.
     pub fn tools(&self) -> &Tools {
         &self.tools
+    }
+
+    /// The distribution of the box.
+    pub fn distribution(&self) -> &Distribution {
+        &self.distribution
     }
 
     /// A new disk with the image, called `name`.
@@ -107,6 +120,11 @@ impl Bench {
             None => call,
         };
         String::from_utf8(call.output().unwrap()).unwrap()
+    }
+
+    /// Where a file called `name` may be made for this bench.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     /// An empty data disk of `bytes`, called `name`.
