@@ -108,19 +108,7 @@ fn a_box_gets_good_and_stays_who_it_is() {
         untouched,
         "the twin was written to"
     );
-}
-
-#[test]
-#[ignore = "three starts, and not seen to pass to its end yet"]
-fn a_power_cut_while_the_disk_is_taken_does_no_harm() {
-    let Some(bench) = Bench::new() else { return };
-    let options = with_units(&MachineOptions::default(), [probe("identity", When::Good, IDENTITY)]);
-    let (disk, other) = (bench.disk("one"), bench.disk("other"));
-    let mut run = bench.start(&disk, &options);
-    run.until_good();
-    let first = run.probe("identity", Duration::from_secs(120));
-    run.cut_power();
-    another_box_is_another(&bench, &other, &first);
+    another_box_is_another(&bench, &twin, &first);
 }
 
 #[test]
@@ -178,16 +166,4 @@ fn another_box_is_another(bench: &Bench, disk: &BoxDisk, first: &[String]) {
     for key in ["machine-id", "disk", "esp"] {
         assert_ne!(value(first, key), value(&other, key), "{key} of two boxes from one image");
     }
-}
-
-#[test]
-fn secure_boot_is_enforced() {
-    let Some(bench) = Bench::new() else { return };
-    let disk = bench.disk("secure");
-    let script =
-        "od -A n -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
-    let options = MachineOptions { secure_boot: true, ..MachineOptions::default() };
-    let mut run = bench.start(&disk, &with_units(&options, [probe("secure", When::Good, script)]));
-    run.until_good();
-    assert_eq!(run.probe("secure", Duration::from_secs(60))[0].trim(), "1");
 }
