@@ -134,13 +134,18 @@ impl Scratch {
 /// Locks what was just made at `path`; `false` if [`sweep`] of another process has taken it for a leftover meanwhile.
 fn hold(file: &File, path: &Path) -> bool {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => match (file.metadata(), fs::symlink_metadata(path)) {
-            (Ok(opened), Ok(named)) => (opened.dev(), opened.ino()) == (named.dev(), named.ino()),
-            _ => false,
-        },
+        Ok(()) => same_file(file, path),
         Err(rustix::io::Errno::WOULDBLOCK) => false,
         // A filesystem without locks, on which nobody can sweep either.
         Err(_) => true,
+    }
+}
+
+/// Whether `path` still names the opened `file`: another process may have renamed or removed it before a lock was ours.
+pub fn same_file(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(opened), Ok(named)) => (opened.dev(), opened.ino()) == (named.dev(), named.ino()),
+        _ => false,
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::atomic::same_file;
 use crate::digest::{Hasher, Sha256};
 use crate::interrupt;
 
@@ -134,15 +135,6 @@ impl Partial {
     pub fn discard(self) {
         // A leftover is harmless: its digest is checked before it is ever used.
         drop(fs::remove_file(&self.path));
-    }
-}
-
-/// Whether `path` still names the opened `file`: another build may have renamed it before the lock was ours.
-fn same_file(file: &File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    match (file.metadata(), fs::metadata(path)) {
-        (Ok(opened), Ok(named)) => (opened.dev(), opened.ino()) == (named.dev(), named.ino()),
-        _ => false,
     }
 }
 
