@@ -8,7 +8,7 @@ use std::time::Duration;
 use boxwright::disk::{self, Role};
 use boxwright::vm::{BoxDisk, MachineOptions};
 
-use crate::harness::{Bench, GOOD, When, probe, with_units};
+use crate::harness::{Bench, GOOD, When, probe, value, with_units};
 use crate::{packages, patching};
 
 /// Keeps what is installed now, as every patching does first, and installs what breaks the box.
@@ -33,12 +33,6 @@ sed 's/^/note /' /run/boxwright/notes
 echo refused $(cat /etc/apt/preferences.d/boxwright-aside)
 ls /efi/loader/entries | sed 's/^/entry /'
 ";
-
-fn value(lines: &[String], key: &str) -> String {
-    let prefix = format!("{key} ");
-    let found = lines.iter().find_map(|line| line.strip_prefix(&prefix));
-    found.unwrap_or_else(|| panic!("no {key} in {lines:?}")).to_owned()
-}
 
 /// A box that lives through all of it, on one disk: a start costs minutes.
 struct Story<'a> {

@@ -9,7 +9,7 @@ use boxwright::disk::{self, Role};
 use boxwright::tool::Tool;
 use boxwright::vm::{BoxDisk, MachineOptions};
 
-use crate::harness::{Bench, GOOD, When, probe, with_units};
+use crate::harness::{Bench, GOOD, When, probe, value, with_units};
 use crate::packages;
 
 /// What a box is, line by line.
@@ -65,12 +65,6 @@ dpkg --install /run/packages/*.deb >/run/dpkg.log 2>&1 </dev/null || { tail -n 3
 echo installed $(grep -c '^Setting up ' /run/dpkg.log)
 echo audit $(dpkg --audit)
 ";
-
-fn value(lines: &[String], key: &str) -> String {
-    let prefix = format!("{key} ");
-    let found = lines.iter().find_map(|line| line.strip_prefix(&prefix));
-    found.unwrap_or_else(|| panic!("no {key} in {lines:?}")).to_owned()
-}
 
 /// What comes before the identity in the output of a probe with both.
 fn split(lines: Vec<String>, marks: &[&str]) -> (Vec<String>, Vec<String>) {

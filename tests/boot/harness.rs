@@ -280,3 +280,13 @@ pub fn with_units(options: &MachineOptions, units: impl IntoIterator<Item = Vec<
     options.units.extend(units.into_iter().flatten());
     options
 }
+
+/// What the line of `lines` says that begins with `key`.
+///
+/// # Panics
+/// If there is none.
+pub fn value(lines: &[String], key: &str) -> String {
+    let prefix = format!("{key} ");
+    let found = lines.iter().find_map(|line| line.strip_prefix(&prefix));
+    found.unwrap_or_else(|| panic!("no {key} in {lines:?}")).to_owned()
+}
