@@ -150,7 +150,7 @@ pub fn same_file(file: &File, path: &Path) -> bool {
 }
 
 /// Removes what killed processes left under construction in `folder`. What cannot be removed is in nobody's way.
-fn sweep(folder: &Path) {
+pub fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if !entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
             continue;

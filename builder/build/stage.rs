@@ -44,6 +44,8 @@ impl Stage {
     /// Those of `make`, and any of the cache's file system. Nothing half-made is kept.
     pub fn get(&self, context: &Context, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         if let Some(ready) = self.ready() {
+            // One that was killed after it had published this may have left the rest.
+            atomic::sweep(&self.folder);
             return Ok(ready);
         }
         fs::create_dir_all(&self.folder).with_context(|| format!("creating {}", self.folder.display()))?;
@@ -113,6 +115,18 @@ mod tests {
         assert!(failed.is_err() && stage.ready().is_none());
         let made = stage.get(&context, |folder| Ok(fs::write(folder.join("whole"), "")?)).unwrap();
         assert!(made.join("whole").exists() && !made.join("half").exists());
+    }
+
+    #[test]
+    fn what_is_left_of_a_killed_run_is_gone_even_if_nothing_has_to_be_made() {
+        let cache = tempfile::tempdir().unwrap();
+        let context = context(cache.path());
+        let stage = Stage::new(&context, "layer", &Sha256::of_bytes(b"inputs"));
+        stage.get(&context, |_| Ok(())).unwrap();
+        // As a run leaves it that is killed after its result has got its name.
+        fs::create_dir(stage.folder.join(".unfinished-left")).unwrap();
+        stage.get(&context, |_| bail!("it is there")).unwrap();
+        assert_eq!(fs::read_dir(&stage.folder).unwrap().count(), 2, "the result and its lock");
     }
 
     #[test]
