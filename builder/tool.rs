@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{self, Sandbox};
 
 /// How much of a failed program's standard error an error message shows, in bytes.
 const SHOWN_STDERR: usize = 2048;
@@ -95,8 +95,7 @@ impl Tool {
         self
     }
 
-    /// Runs the program inside `sandbox`, where its path is one inside. There is no working directory but `/` then, and
-    /// the program is killed when the thread that started it ends.
+    /// Runs the program inside `sandbox`, where its path is one inside. There is no working directory but `/` then.
     pub fn inside(mut self, sandbox: Sandbox) -> Self {
         self.sandbox = Some(sandbox);
         self
@@ -124,7 +123,8 @@ impl Tool {
         Ok(output)
     }
 
-    /// Starts the program. It is killed if the result is dropped before [`Running::wait`].
+    /// Starts the program. It is killed if the result is dropped before [`Running::wait`], and when the thread that called
+    /// this ends, even by SIGKILL.
     ///
     /// # Errors
     /// If it cannot be started.
@@ -147,8 +147,9 @@ impl Tool {
                 Stdio::piped()
             }
         });
-        if let Some(sandbox) = &self.sandbox {
-            sandbox.enclose(&mut command).with_context(|| format!("starting {shown}"))?;
+        match &self.sandbox {
+            Some(sandbox) => sandbox.enclose(&mut command).with_context(|| format!("starting {shown}"))?,
+            None => sandbox::end_with_thread(&mut command),
         }
         let mut child = command.spawn().with_context(|| format!("starting {shown}"))?;
         let stderr = child.stderr.take().map(|stderr| std::thread::spawn(move || end_of(stderr)));
@@ -302,5 +303,20 @@ mod tests {
         running.stdout.take().unwrap().read_to_end(&mut output).unwrap();
         assert_eq!(output, b"piped");
         running.wait().unwrap();
+    }
+
+    #[test]
+    fn a_program_ends_with_the_thread_that_started_it() {
+        let started = std::thread::spawn(|| {
+            let running = Tool::new("/bin/sleep").arg("60").spawn().unwrap();
+            let id = running.id();
+            // Not dropped: as if the thread had been killed.
+            std::mem::forget(running);
+            id
+        });
+        let id = rustix::process::Pid::from_raw(started.join().unwrap().cast_signed());
+        let (_, status) =
+            rustix::process::waitpid(id, rustix::process::WaitOptions::empty()).unwrap().unwrap();
+        assert_eq!(status.terminating_signal(), Some(9));
     }
 }
