@@ -8,7 +8,7 @@ use boxwright::diag::InputError;
 use boxwright::lock::{self, Lock, PackageRequest, Resolved};
 
 use crate::downloads::context;
-use crate::publisher::{Deb, Key, NOW, Suite, deb, describe, describe_ubuntu, publish};
+use crate::publisher::{Deb, Key, NOW, Suite, deb, describe, describe_ubuntu, publish, publish_both};
 use crate::server::{Fault, Server};
 
 const STABLE: [Deb; 10] = [
@@ -47,17 +47,8 @@ impl World {
 
     /// Publishes both suites; `edit` changes the Release file of the security suite before it is signed.
     fn publish(&self, stable: &[Deb], security: &[Deb], edit: impl Fn(String) -> String) {
-        let stable =
-            Suite { name: "stable", codename: "one", by_hash: true, components: &[("main", stable)] };
-        self.server.put_all(&publish(&stable, &self.key, |release| release));
-        // Mirrors may lack the tree of files by digest.
-        let security = Suite {
-            name: "stable-security",
-            codename: "one-security",
-            by_hash: false,
-            components: &[("main", security)],
-        };
-        self.server.put_all(&publish(&security, &self.key, edit));
+        let files = publish_both((stable, |release| release), (security, edit), &self.key);
+        self.server.put_all(&files);
     }
 
     fn context(&self) -> Context {

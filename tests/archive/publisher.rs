@@ -62,10 +62,12 @@ pub struct Deb {
     pub fields: &'static str,
     /// The size of its only file, which makes the package large enough to be cut.
     pub weight: usize,
+    /// What it runs when it is configured, if anything.
+    pub postinst: &'static str,
 }
 
 pub const fn deb(name: &'static str, version: &'static str, fields: &'static str) -> Deb {
-    Deb { name, version, fields, weight: 100 }
+    Deb { name, version, fields, weight: 100, postinst: "" }
 }
 
 impl Deb {
@@ -83,7 +85,7 @@ impl Deb {
     }
 
     /// How the index lists it; its file is added to `files`.
-    fn listed(&self, files: &mut BTreeMap<String, Vec<u8>>) -> Listed {
+    pub fn listed(&self, files: &mut BTreeMap<String, Vec<u8>>) -> Listed {
         let (path, bytes) = (self.path(), self.bytes());
         let listed = Listed {
             control: self.control(),
@@ -96,10 +98,15 @@ impl Deb {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let control = tar("./control", self.control().as_bytes());
+        let text = self.control();
+        let mut members = vec![("./control", text.as_bytes())];
+        if !self.postinst.is_empty() {
+            members.push(("./postinst", self.postinst.as_bytes()));
+        }
+        let control = tar(&members);
         // Not compressible, so that the weight stays.
         let content: Vec<u8> = (0..self.weight).map(|n| ((n * 7919) ^ (n >> 3)) as u8).collect();
-        let data = tar(&format!("./usr/share/test-{}", self.name), &content);
+        let data = tar(&[(&format!("./usr/share/test-{}", self.name), &content)]);
         let mut bytes = b"!<arch>\n".to_vec();
         for (name, content) in
             [("debian-binary", &b"2.0\n"[..]), ("control.tar", &control), ("data.tar", &data)]
@@ -115,15 +122,17 @@ impl Deb {
     }
 }
 
-fn tar(name: &str, content: &[u8]) -> Vec<u8> {
+fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_size(content.len() as u64);
-    header.set_mode(0o644);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(1);
-    builder.append_data(&mut header, name, content).unwrap();
+    for (name, content) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o755);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(1);
+        builder.append_data(&mut header, name, *content).unwrap();
+    }
     builder.into_inner().unwrap()
 }
 
@@ -206,6 +215,23 @@ fn derive(shipped: &str, replaced: &str) -> String {
     let mut table: toml::Table = text.parse().unwrap();
     table.extend(replaced.parse::<toml::Table>().unwrap());
     toml::to_string(&table).unwrap()
+}
+
+/// The suites of the archive that [`describe`] names, signed with `key`; `stable` and `security` change their Release files
+/// before. The security suite lacks the tree of files by digest, as mirrors may.
+pub fn publish_both(
+    (stable, of_stable): (&[Deb], impl Fn(String) -> String),
+    (security, of_security): (&[Deb], impl Fn(String) -> String),
+    key: &Key,
+) -> BTreeMap<String, Vec<u8>> {
+    let components = [("main", stable)];
+    let suite = Suite { name: "stable", codename: "one", by_hash: true, components: &components };
+    let mut files = publish(&suite, key, of_stable);
+    let components = [("main", security)];
+    let suite =
+        Suite { name: "stable-security", codename: "one-security", by_hash: false, components: &components };
+    files.extend(publish(&suite, key, of_security));
+    files
 }
 
 /// Writes `firmware/` for a distribution `test-1` with the suites `stable` and `stable-security`, from `mirrors`.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bench::{PROFILE, Project, Run};
-use crate::publisher::{DATE, Deb, Key, Suite, VALID_UNTIL, deb, describe, publish};
+use crate::publisher::{DATE, Deb, Key, VALID_UNTIL, deb, describe, publish_both};
 use crate::server::{Fault, Server};
 
 const STABLE: [Deb; 7] = [
@@ -43,16 +43,8 @@ impl World {
     /// Publishes both suites, signed with `key`; `edit` changes the Release file of the security suite.
     fn publish(&self, key: &Key, edit: impl Fn(String) -> String) {
         let valid = |release: String| release.replace(DATE, LONG_AGO).replace(VALID_UNTIL, FAR_AWAY);
-        let stable =
-            Suite { name: "stable", codename: "one", by_hash: true, components: &[("main", &STABLE)] };
-        self.server.put_all(&publish(&stable, key, valid));
-        let security = Suite {
-            name: "stable-security",
-            codename: "one-security",
-            by_hash: false,
-            components: &[("main", &SECURITY)],
-        };
-        self.server.put_all(&publish(&security, key, |release| edit(valid(release))));
+        let security = |release: String| edit(valid(release));
+        self.server.put_all(&publish_both((&STABLE, valid), (&SECURITY, security), key));
     }
 
     fn lock(&self) -> Run {
