@@ -14,6 +14,7 @@ mod server;
 
 mod bench;
 mod downloads;
+mod late;
 mod profiles;
 mod releases;
 mod room;

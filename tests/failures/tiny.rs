@@ -3,6 +3,7 @@
 //! The packages are those of the shipped profile `minimal`, as the tests' cache holds them; the base layer of the small
 //! box is made once and linked into the cache of each test, so that only what a test takes away is made again.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::bench::{Project, Run, names};
 use crate::built;
-use crate::publisher::{DATE, Key, Listed, Suite, VALID_UNTIL, publish_listed};
+use crate::publisher::{self, DATE, Key, Listed, Suite, VALID_UNTIL, publish_listed};
 use crate::server::Server;
 
 /// What the initrd needs, and nothing else.
@@ -32,6 +33,15 @@ const BASE: [&str; 9] = [
     "xfsprogs",
     "fdisk",
 ];
+
+/// A package that is in the archive only. Its script changes what other packages brought, and says in no way which file.
+const MEDDLER: publisher::Deb = publisher::Deb {
+    name: "meddler",
+    version: "1",
+    fields: "Depends: libkmod2, dash",
+    weight: 100,
+    postinst: "#!/bin/sh\nset -e\nfor file in /usr/share/doc/libkmod2/*; do echo changed >\"$file\"; done\n",
+};
 
 /// A small box, and the archive that it comes from.
 pub struct Tiny {
@@ -64,8 +74,10 @@ impl Tiny {
         let mut listed: Vec<&Package> = packages.collect();
         listed.sort();
         listed.dedup();
-        let stubs = stubs(&listed);
+        let mut files = BTreeMap::new();
+        let stubs = stubs(&listed).into_iter().chain([MEDDLER.listed(&mut files)]);
         let components = [("main", listed.into_iter().map(listing).chain(stubs).collect())];
+        tiny.server.put_all(&files);
         let suite = Suite { name: "stable", codename: "one", by_hash: true, components: &[] };
         tiny.server.put_all(&publish_listed(&suite, &components, &key, |release| {
             release
@@ -73,6 +85,15 @@ impl Tiny {
                 .replace(VALID_UNTIL, "Fri, 01 Jan 2100 00:00:00 UTC")
         }));
         Some(tiny)
+    }
+
+    /// Puts the package `meddler` into the box.
+    pub fn add_meddler(&self) {
+        let path = self.project.path("firmware/test-1/distribution.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let changed = text.replace("\"fdisk\"", "\"fdisk\", \"meddler\"");
+        assert_ne!(changed, text);
+        fs::write(path, changed).unwrap();
     }
 
     pub fn build(&self) -> Run {
