@@ -9,7 +9,7 @@ use boxwright::disk::{self, Role};
 use boxwright::tool::Tool;
 use boxwright::vm::{BoxDisk, MachineOptions};
 
-use crate::harness::{Bench, GOOD, When, probe, value, with_units};
+use crate::harness::{Bench, GOOD, When, checks, probe, value, with_units};
 use crate::packages;
 
 /// What a box is, line by line.
@@ -29,19 +29,25 @@ echo state $(df --block-size=1 --output=size /srv/state | tail -n 1)
 echo secure-boot $(od -A n -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c 2>/dev/null)
 ";
 
-/// What has to be true at the second start, a line each.
-const KEPT: &str = "
-check() { if eval \"$2\" >/dev/null 2>&1; then echo \"check $1: yes\"; else echo \"check $1: no: $(eval \"$2\" 2>&1 | tail -n 3)\"; fi; }
-check patched 'test -e /etc/patched-by-probe'
-check overlay 'findmnt -no FSTYPE / | grep -x overlay'
-check read-only 'findmnt -no OPTIONS /run/boxwright/layers/base | grep -w ro'
-check verity 'dmsetup table boxwright-base | grep verity.*panic_on_corruption'
-check mode 'stat -c %a /etc | grep -x 755'
-check journal 'journalctl --list-boots --no-pager -q | grep -cE [0-9a-f]{32} | grep -x 2'
-check own-state '[ \"$(findmnt -no SOURCE /srv/state | xargs readlink -f)\" = \"$(readlink -f /dev/boxwright/state)\" ]'
-check own-disk 'readlink -f /dev/boxwright/state | grep -x \"$(readlink -f /dev/boxwright/disk)[0-9]*\"'
-check patching 'seen=$(unattended-upgrade --dry-run --verbose 2>&1) && echo \"$seen\" | grep \"^Allowed origins are: origin=Debian,codename=trixie-security$\"'
-";
+/// What has to be true at the second start.
+const KEPT: [(&str, &str); 9] = [
+    ("patched", "test -e /etc/patched-by-probe"),
+    ("overlay", "findmnt -no FSTYPE / | grep -x overlay"),
+    ("read-only", "findmnt -no OPTIONS /run/boxwright/layers/base | grep -w ro"),
+    ("verity", "dmsetup table boxwright-base | grep verity.*panic_on_corruption"),
+    ("mode", "stat -c %a /etc | grep -x 755"),
+    ("journal", "journalctl --list-boots --no-pager -q | grep -cE [0-9a-f]{32} | grep -x 2"),
+    (
+        "own-state",
+        "findmnt -no SOURCE /srv/state | xargs readlink -f | grep -x $(readlink -f /dev/boxwright/state)",
+    ),
+    ("own-disk", "readlink -f /dev/boxwright/state | grep -x $(readlink -f /dev/boxwright/disk)[0-9]*"),
+    (
+        "patching",
+        "unattended-upgrade --dry-run --verbose >/run/seen 2>&1 && \
+         grep \"^Allowed origins are: origin=Debian,codename=trixie-security$\" /run/seen",
+    ),
+];
 
 /// Waits until the box is as good as it says.
 const STILL_GOOD: &str = "
@@ -66,11 +72,6 @@ echo installed $(grep -c '^Setting up ' /run/dpkg.log)
 echo audit $(dpkg --audit)
 ";
 
-/// What comes before the identity in the output of a probe with both.
-fn split(lines: Vec<String>, marks: &[&str]) -> (Vec<String>, Vec<String>) {
-    lines.into_iter().partition(|line| marks.iter().any(|mark| line.starts_with(mark)))
-}
-
 #[test]
 fn a_box_gets_good_and_stays_who_it_is() {
     let Some(bench) = Bench::new() else { return };
@@ -79,7 +80,9 @@ fn a_box_gets_good_and_stays_who_it_is() {
     let options = with_units(&MachineOptions::default(), [probe("identity", When::Good, &script)]);
     let mut run = bench.start(&disk, &options);
     run.until_good();
-    let (machine, first) = split(run.probe("identity", Duration::from_secs(120)), &["state", "secure-boot"]);
+    let seen = run.probe("identity", Duration::from_secs(120));
+    let of_machine = |line: &String| line.starts_with("state ") || line.starts_with("secure-boot");
+    let (machine, first): (Vec<String>, Vec<String>) = seen.into_iter().partition(of_machine);
     let console = run.shut_down();
     assert!(!console.iter().any(|line| line.contains("is not clean")), "{console:?}");
     assert!(!value(&first, "entry").contains('+'), "the entry is blessed: {first:?}");
@@ -89,14 +92,12 @@ fn a_box_gets_good_and_stays_who_it_is() {
     // Another disk from the same image, as new: the box that has started once keeps its own.
     let untouched = std::fs::metadata(&twin.path).unwrap().modified().unwrap();
     let options = MachineOptions { disks: vec![twin.path.clone()], ..MachineOptions::default() };
-    let script = format!("{IDENTITY}{KEPT}");
+    let script = format!("{IDENTITY}{}", checks(&KEPT));
     let mut run = bench.start(&disk, &with_units(&options, [probe("kept", When::Good, &script)]));
     run.until_good();
-    let (checks, second) = split(run.probe("kept", Duration::from_secs(300)), &["check "]);
+    let second = run.checks("kept", KEPT.len());
     run.cut_power();
     assert_eq!(first, second);
-    assert_eq!(checks.len(), KEPT.lines().filter(|line| line.starts_with("check ")).count(), "{checks:?}");
-    assert!(checks.iter().all(|check| check.ends_with(": yes")), "{checks:?}");
     assert_eq!(
         std::fs::metadata(&twin.path).unwrap().modified().unwrap(),
         untouched,

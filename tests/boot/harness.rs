@@ -49,11 +49,10 @@ impl Bench {
         Some(Self::with(image, turn))
     }
 
-    /// As [`Bench::new`], with the image of services.toml: stand-ins for all its containers are in it. It needs a static
-    /// busybox besides.
-    pub fn with_services() -> Option<Self> {
+    /// As [`Bench::of`], with stand-ins for all containers of the profile in the image. It needs a static busybox besides.
+    pub fn with_containers(path: &str) -> Option<Self> {
         let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let image = crate::support::boxes::services()?.to_owned();
+        let image = crate::support::boxes::image_of(path)?;
         Some(Self::with(image, turn))
     }
 

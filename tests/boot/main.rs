@@ -27,5 +27,6 @@ mod services;
 #[path = "../support/mod.rs"]
 mod support;
 mod twins;
+mod verdict;
 
 use support::built;

@@ -14,12 +14,15 @@ use crate::profiles;
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// The files under /run/boxwright/secrets: mode, owner, name.
-const FILES: [&str; 11] = [
+const FILES: [&str; 14] = [
     "400 0:0 box/ssh-tunnel",
     "400 0:0 gluetun/control-key",
     "400 0:0 gluetun/wireguard-addresses",
     "400 0:0 gluetun/wireguard-preshared-key",
     "400 0:0 gluetun/wireguard-private-key",
+    "400 0:0 jellyfin/password",
+    "400 0:0 sonarr/password",
+    "400 0:0 sonarr/qbittorrent",
     "400 1000:1000 qbittorrent/password",
     "400 1000:1000 sonarr/api-key",
     "400 33:33 nextcloud/admin-password",

@@ -1,7 +1,6 @@
 //! Images of boxes whose containers are stand-ins, all of them embedded: such a box needs no registry and no internet.
 
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::PathBuf;
 
 use boxwright::catalog::Catalog;
 use boxwright::diag::Findings;
@@ -10,13 +9,8 @@ use super::built::{self, Source};
 use super::registry::{Content, Registry};
 use super::standin::{self, Layer};
 
-/// The image of tests/boot/services.toml. None, with a printed reason, where it cannot be made.
-pub fn services() -> Option<&'static Path> {
-    static IMAGE: OnceLock<Option<PathBuf>> = OnceLock::new();
-    IMAGE.get_or_init(|| image(project().join("tests/boot/services.toml"))).as_deref()
-}
-
-fn image(profile: PathBuf) -> Option<PathBuf> {
+/// The image of the profile at `path` in the checkout. None, with a printed reason, where it cannot be made.
+pub fn image_of(path: &str) -> Option<PathBuf> {
     let Some(busybox) = standin::busybox() else {
         assert!(std::env::var_os("CI").is_none(), "no static busybox");
         eprintln!("SKIPPED: stand-ins for container images need a static busybox (Debian: busybox-static)");
@@ -32,7 +26,7 @@ fn image(profile: PathBuf) -> Option<PathBuf> {
     }
     let registry = Registry::start(content);
     let mirror = registry.mirror();
-    built::image_of(&Source { profile, mirror: Some(&mirror), images: &digests })
+    built::image_of(&Source { profile: project().join(path), mirror: Some(&mirror), images: &digests })
 }
 
 fn project() -> PathBuf {
