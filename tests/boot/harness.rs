@@ -5,7 +5,7 @@
 //! no fixed waits: everything ends when it is seen, or at a bound.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -25,17 +25,38 @@ pub struct Bench {
     platform: Platform,
     distribution: Distribution,
     folder: tempfile::TempDir,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
 }
 
-/// Whose turn it is to start machines.
-static TURN: Mutex<()> = Mutex::new(());
+/// The right to start machines. An emulated one keeps a little more than one processor busy: two at once fit two processors,
+/// and more would wait for each other.
+struct Turn;
+
+/// How many may still be taken.
+static TURNS: (Mutex<u32>, Condvar) = (Mutex::new(2), Condvar::new());
+
+impl Turn {
+    fn take() -> Self {
+        let (left, freed) = &TURNS;
+        let left = left.lock().unwrap_or_else(PoisonError::into_inner);
+        *freed.wait_while(left, |left| *left == 0).unwrap_or_else(PoisonError::into_inner) -= 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let (left, freed) = &TURNS;
+        *left.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        freed.notify_one();
+    }
+}
 
 impl Bench {
     /// The image that `BOXWRIGHT_IMAGE` names, or that of the profile `minimal`. None, and a line that says why, where none
-    /// can be had. One bench at a time: two machines would only slow each other down.
+    /// can be had.
     pub fn new() -> Option<Self> {
-        let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let turn = Turn::take();
         let named = std::env::var_os("BOXWRIGHT_IMAGE").map(PathBuf::from);
         let image = named.or_else(|| crate::built::minimal().map(Path::to_owned))?;
         Some(Self::with(image, turn))
@@ -43,7 +64,7 @@ impl Bench {
 
     /// As [`Bench::new`], with the image of the profile at `path` in the checkout.
     pub fn of(path: &str) -> Option<Self> {
-        let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let turn = Turn::take();
         let profile = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         let image = crate::built::image_of(&crate::built::Source { profile, mirror: None, images: "" })?;
         Some(Self::with(image, turn))
@@ -51,12 +72,12 @@ impl Bench {
 
     /// As [`Bench::of`], with stand-ins for all containers of the profile in the image. It needs a static busybox besides.
     pub fn with_containers(path: &str) -> Option<Self> {
-        let turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let turn = Turn::take();
         let image = crate::support::boxes::image_of(path)?;
         Some(Self::with(image, turn))
     }
 
-    fn with(image: PathBuf, turn: MutexGuard<'static, ()>) -> Self {
+    fn with(image: PathBuf, turn: Turn) -> Self {
         let context = crate::built::context();
         let project = context.project.clone();
         let lock = lock::load(&lock_of(&image)).unwrap().expect("the image has its lock beside it");
