@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use boxwright::check::{self, CheckedProfile, World};
 use boxwright::diag::Findings;
 use boxwright::overlay::{Overlay, Planned, list, render};
-use boxwright::plan::Plan;
+use boxwright::plan::{Pair, Plan, WayOut};
 use boxwright::profile::load;
 use boxwright::tool::Tool;
 use boxwright::tree::{Kind, Tree};
@@ -90,6 +90,7 @@ fn compose_accepts_every_file_and_sees_the_rules_in_it() {
     };
     let compose = unpacked.join("usr/libexec/docker/cli-plugins/docker-compose");
     let folder = written(&tree);
+    let mut attached = BTreeMap::new();
     for service in &plan.services {
         let at = folder.path().join(format!("etc/boxwright/services/{}", service.name));
         let mut tool = Tool::new(&compose).args(["-f", "compose.yaml"]);
@@ -104,8 +105,62 @@ fn compose_accepts_every_file_and_sees_the_rules_in_it() {
         let containers = config["services"].as_object().unwrap();
         assert_eq!(containers.len(), service.containers.len());
         for container in &service.containers {
-            obeys(&plan, container, &containers[&container.key]);
+            let config = &containers[&container.key];
+            obeys(&plan, container, config);
+            attached.insert(container.name.clone(), attachment(&container.name, config));
         }
+    }
+    assert_eq!(plan.reach().pairs, pairs_of(&attached));
+}
+
+/// The namespace that a container lives in by what Compose understood, and the networks that it joins by itself.
+fn attachment(name: &str, config: &serde_json::Value) -> (String, BTreeSet<String>) {
+    let mode = config["network_mode"].as_str().and_then(|mode| mode.strip_prefix("container:"));
+    let networks = config["networks"].as_object();
+    let names = networks.map(|map| map.keys().cloned().collect()).unwrap_or_default();
+    (mode.unwrap_or(name).to_owned(), names)
+}
+
+/// Who reaches whom where containers are `attached` like this, by Docker's rules.
+fn pairs_of(attached: &BTreeMap<String, (String, BTreeSet<String>)>) -> Vec<Pair> {
+    let mut pairs = Vec::new();
+    for (one, (home, _)) in attached {
+        for (other, (other_home, _)) in attached.iter().filter(|(other, _)| *other > one) {
+            let shared = attached[home].1.intersection(&attached[other_home].1);
+            let networks: Vec<String> =
+                if home == other_home { Vec::new() } else { shared.cloned().collect() };
+            if home == other_home || !networks.is_empty() {
+                pairs.push(Pair { containers: [one.clone(), other.clone()], networks });
+            }
+        }
+    }
+    pairs
+}
+
+#[test]
+fn databases_are_reached_by_their_own_service_alone() {
+    let profile = every();
+    let plan = Plan::new(&profile, profile.catalog()).unwrap();
+    let reach = plan.reach();
+    for service in &plan.services {
+        let own: Vec<&str> = service.containers.iter().map(|container| container.name.as_str()).collect();
+        for container in service.containers.iter().filter(|container| container.private) {
+            for pair in reach.of(&container.name) {
+                assert!(own.contains(&pair.other(&container.name)), "{pair:?}");
+            }
+        }
+    }
+    let way_out = |name: &str| {
+        let found = reach.containers.iter().find(|outward| outward.container == name);
+        found.map(|outward| outward.way_out)
+    };
+    for (name, expected) in [
+        ("nextcloud-db", WayOut::Nothing),
+        ("jellyfin", WayOut::Internet),
+        ("gluetun", WayOut::Internet),
+        ("sonarr", WayOut::Vpn),
+    ] {
+        assert_eq!(way_out(name), Some(expected), "{name}");
     }
 }
 

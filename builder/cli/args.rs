@@ -78,7 +78,7 @@ pub enum Verb {
     Render(Render),
     /// Build the disk image
     Build(Build),
-    /// Say what is in a disk image
+    /// Say what is in a disk image, or who reaches whom on a box
     Inspect(Inspect),
     /// Start a disk image in a virtual machine
     Boot(Boot),
@@ -145,8 +145,12 @@ pub struct Build {
 /// `inspect`
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// The image
-    pub image: PathBuf,
+    /// The image; a profile with --network
+    #[arg(value_name = "IMAGE")]
+    pub subject: PathBuf,
+    /// Say which containers can reach which, what else they reach, and what the box opens
+    #[arg(long)]
+    pub network: bool,
 }
 
 /// `boot`

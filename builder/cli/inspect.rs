@@ -4,11 +4,15 @@ use std::fmt::Write as _;
 
 use super::Session;
 use super::args::Inspect;
+use super::network;
 use crate::inspect::Report;
 use crate::ui::human_bytes;
 
 pub(super) fn run(session: &Session, arguments: &Inspect) -> anyhow::Result<()> {
-    let report = Report::read(&arguments.image)?;
+    if arguments.network {
+        return network::run(session, &arguments.subject);
+    }
+    let report = Report::read(&arguments.subject)?;
     if session.global.json {
         return session.out.json(&serde_json::to_value(&report)?);
     }

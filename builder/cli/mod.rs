@@ -9,6 +9,7 @@ mod build;
 mod check;
 mod inspect;
 mod lock;
+mod network;
 mod new;
 mod output;
 mod profile;

@@ -8,6 +8,7 @@ mod container;
 mod ingress;
 mod network;
 mod published;
+mod reach;
 mod secret;
 mod service;
 
@@ -16,6 +17,7 @@ pub use container::{
 };
 pub use ingress::{Access, IngressRule};
 pub use network::{Member, NetworkPlan};
+pub use reach::{Outward, Pair, Reach, WayOut};
 pub use secret::SecretPlan;
 pub use service::{DiskPlan, ServicePlan};
 
