@@ -3,12 +3,11 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use boxwright::disk::{self, Role};
 use boxwright::vm::{BoxDisk, MachineOptions};
 
-use crate::harness::{Bench, GOOD, When, probe, value, with_units};
+use crate::harness::{Bench, GOOD, SOON, When, probe, value, with_units};
 use crate::{packages, patching};
 
 /// Keeps what is installed now, as every patching does first, and installs what breaks the box.
@@ -65,7 +64,7 @@ impl Story<'_> {
         let seen = run.probe("look", GOOD);
         assert_eq!(value(&seen, "spare"), "99", "{seen:?}");
         run.until_good();
-        run.probe("break", Duration::from_secs(300));
+        run.probe("break", SOON);
         run.shut_down();
     }
 
@@ -74,14 +73,11 @@ impl Story<'_> {
         let mut run = self.bench.start(&self.disk, &options);
         for _ in 0..3 {
             run.until_text(GOOD, "is not good: ");
-            run.until_text(
-                Duration::from_secs(60),
-                "three starts that do not get good set the patches aside",
-            );
+            run.until_text(SOON, "three starts that do not get good set the patches aside");
         }
         run.until_text(GOOD, "the patches of yesterday are used");
         run.until_good();
-        let seen = run.probe("aside", Duration::from_secs(60));
+        let seen = run.probe("aside", SOON);
         assert!(value(&seen, "note").contains("3 times in a row"), "{seen:?}");
         assert_eq!(value(&seen, "spare"), "99", "the patches of the day before are there: {seen:?}");
         assert_ne!(value(&seen, "iptables"), "99", "{seen:?}");
@@ -108,9 +104,9 @@ impl Story<'_> {
         assert_ne!(value(&seen, "spare"), "99", "patches belong to their release: {seen:?}");
         let machine = value(&seen, "machine");
         run.until_text(GOOD, &format!("release {new_id} is not good: docker.service is masked"));
-        run.until_text(Duration::from_secs(60), "starting again: this release was never good");
+        run.until_text(SOON, "starting again: this release was never good");
         run.until_text(GOOD, &format!("release {old_id} is good"));
-        let seen = run.probe("old", Duration::from_secs(60));
+        let seen = run.probe("old", SOON);
         assert_eq!(value(&seen, "spare"), "99", "the old release has its patches: {seen:?}");
         assert_eq!(value(&seen, "machine"), machine, "the machine id is the box's: {seen:?}");
         assert!(seen.contains(&format!("entry {name}-{new_id}+0-3.conf")), "{seen:?}");
@@ -179,6 +175,6 @@ fn a_flipped_byte_in_a_layer_stops_the_box_before_it_is_used() {
     let options = MachineOptions { command_line: vec!["panic=3".into()], ..MachineOptions::default() };
     let mut run = bench.start(&disk, &options);
     run.until_text(GOOD, "dm-verity device corrupted");
-    run.until_text(Duration::from_secs(300), "BdsDxe: starting");
+    run.until_text(SOON, "BdsDxe: starting");
     run.cut_power();
 }

@@ -9,7 +9,7 @@ use boxwright::disk::{self, Role};
 use boxwright::tool::Tool;
 use boxwright::vm::{BoxDisk, MachineOptions};
 
-use crate::harness::{Bench, GOOD, When, checks, probe, value, with_units};
+use crate::harness::{Bench, GOOD, SOON, When, checks, probe, value, with_units};
 use crate::packages;
 
 /// What a box is, line by line.
@@ -80,7 +80,7 @@ fn a_box_gets_good_and_stays_who_it_is() {
     let options = with_units(&MachineOptions::default(), [probe("identity", When::Good, &script)]);
     let mut run = bench.start(&disk, &options);
     run.until_good();
-    let seen = run.probe("identity", Duration::from_secs(120));
+    let seen = run.probe("identity", SOON);
     let of_machine = |line: &String| line.starts_with("state ") || line.starts_with("secure-boot");
     let (machine, first): (Vec<String>, Vec<String>) = seen.into_iter().partition(of_machine);
     let console = run.shut_down();
@@ -155,7 +155,7 @@ fn another_box_is_another(bench: &Bench, disk: &BoxDisk, first: &[String]) {
     run.cut_power();
     let mut run = bench.start(disk, &options);
     run.until_good();
-    let other = run.probe("identity", Duration::from_secs(120));
+    let other = run.probe("identity", SOON);
     assert_eq!(value(&other, "secure-boot"), "1");
     for key in ["machine-id", "disk", "esp"] {
         assert_ne!(value(first, key), value(&other, key), "{key} of two boxes from one image");

@@ -2,11 +2,10 @@
 
 use std::io::Read as _;
 use std::net::TcpStream;
-use std::time::Duration;
 
 use boxwright::vm::{BoxDisk, MachineOptions, Network};
 
-use crate::harness::{Bench, When, probe, with_units};
+use crate::harness::{Bench, SOON, When, probe, with_units};
 
 /// Takes every block of the state partition.
 pub const FILL: &str = "
@@ -28,11 +27,11 @@ pub fn starts_and_says_so(bench: &Bench, disk: &BoxDisk) {
     let script = "systemctl start ssh boxwright-onlink; box status | sed 's/^/status /'; systemctl is-active docker; true";
     let mut run = bench.start(disk, &with_units(&options, [probe("full", When::Good, script)]));
     run.until_good();
-    let printed = run.probe("full", Duration::from_secs(300));
+    let printed = run.probe("full", SOON);
     assert!(printed.iter().any(|line| line.contains("/srv/state is full")), "{printed:#?}");
 
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
     let mut banner = [0; 8];
     stream.read_exact(&mut banner).unwrap();
     assert_eq!(&banner, b"SSH-2.0-");

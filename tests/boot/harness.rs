@@ -18,6 +18,9 @@ use boxwright::vm::{BoxDisk, Host, Machine, MachineOptions, Said, Unit, verdict}
 /// How long a box may take to be good under plain emulation on a busy machine.
 pub const GOOD: Duration = Duration::from_secs(900);
 
+/// How long something may take that follows at once.
+pub const SOON: Duration = Duration::from_secs(300);
+
 /// What boxes are started with.
 pub struct Bench {
     image: PathBuf,
