@@ -17,6 +17,7 @@ pub mod digest;
 pub mod disk;
 pub mod fetch;
 pub mod firmware;
+pub mod graph;
 pub mod images;
 pub mod inspect;
 pub mod interrupt;

@@ -72,6 +72,8 @@ pub enum Verb {
     Schema,
     /// Print a template of the secrets that a box needs
     Secrets(Secrets),
+    /// Draw the box of a profile: an SVG drawing, and a page for a browser
+    Graph(Graph),
     /// Choose the exact packages and container images
     Lock(Lock),
     /// Write the files that a profile puts onto the box into a folder
@@ -107,6 +109,16 @@ pub struct Check {
 pub struct Secrets {
     /// The profile
     pub profile: PathBuf,
+}
+
+/// `graph`
+#[derive(Debug, Args)]
+pub struct Graph {
+    /// The profile
+    pub profile: PathBuf,
+    /// The folder for NAME.svg and NAME.html
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
 }
 
 /// `lock`

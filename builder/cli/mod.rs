@@ -7,6 +7,7 @@ mod args;
 mod boot;
 mod build;
 mod check;
+mod graph;
 mod inspect;
 mod lock;
 mod network;
@@ -62,6 +63,7 @@ impl Session {
             Verb::Check(arguments) => check::run(self, arguments),
             Verb::Schema => schema::run(self),
             Verb::Secrets(arguments) => secrets::run(self, arguments),
+            Verb::Graph(arguments) => graph::run(self, arguments),
             Verb::Lock(arguments) => lock::run(self, arguments),
             Verb::Render(arguments) => render::run(self, arguments),
             Verb::Build(arguments) => build::run(self, arguments),
