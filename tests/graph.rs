@@ -31,7 +31,7 @@ fn drawing(profile: &str) -> (Drawing, Plan) {
 fn shown(path: &Path, scheme: &str) -> Option<String> {
     let home = tempfile::tempdir().unwrap();
     let output = Command::new("chromium")
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--dump-dom"])
         .arg(format!("--blink-settings=preferredColorScheme={scheme}"))
         .arg(format!("--user-data-dir={}", home.path().display()))
         .arg(format!("file://{}", path.display()))
