@@ -49,18 +49,6 @@ const KEPT: [(&str, &str); 9] = [
     ),
 ];
 
-/// Waits until the box is as good as it says.
-const STILL_GOOD: &str = "
-for part in /usr/lib/boxwright/good.d/*; do
-    left=100
-    until why=$($part 2>&1); do
-        left=$((left - 1))
-        [ $left != 0 ] || { echo \"$part: $why\"; exit 1; }
-        sleep 2
-    done
-done
-";
-
 /// Installs every locked package once more, as they are.
 const REINSTALL: &str = "
 set -eu
@@ -113,8 +101,7 @@ fn every_locked_package_can_be_installed_once_more() {
     let locked = packages::locked(&bench);
     let options =
         MachineOptions { disks: vec![packages::disk(&bench, &locked)], ..MachineOptions::default() };
-    let script = format!("{REINSTALL}{STILL_GOOD}");
-    let mut run = bench.start(&disk, &with_units(&options, [probe("packages", When::Good, &script)]));
+    let mut run = bench.start(&disk, &with_units(&options, [probe("packages", When::Good, REINSTALL)]));
     run.until_good();
     let said = run.probe("packages", Duration::from_secs(3600));
     assert_eq!(said, [format!("installed {}", locked.len()), "audit".to_owned()]);
