@@ -29,13 +29,12 @@ fn text(plan: &Plan, reach: &Reach) -> String {
         let name = &outward.container;
         let inside = outward.namespace.iter().map(|holder| format!(", in the network namespace of {holder}"));
         _ = writeln!(text, "{name}{}", inside.collect::<String>());
-        let others: Vec<&str> = reach.of(name).map(|pair| pair.other(name)).collect();
         let way_out = match outward.way_out {
             WayOut::Internet => "the internet",
             WayOut::Vpn => "the VPN alone",
             WayOut::Nothing => "none",
         };
-        _ = writeln!(text, "  reaches  {}", listed(&others));
+        _ = writeln!(text, "  reaches  {}", listed(&reach.of(name)));
         _ = writeln!(text, "  way out  {way_out}");
         if !outward.home.is_empty() {
             _ = writeln!(text, "  at home  {}", outward.home.join(", "));

@@ -49,7 +49,7 @@ pub fn draw(profile: &CheckedProfile, plan: &Plan) -> Result<Drawing> {
 fn rows(plan: &Plan) -> Vec<(String, String)> {
     let reach = plan.reach();
     let row = |name: &String| {
-        let others: Vec<&str> = reach.of(name).map(|pair| pair.other(name)).collect();
+        let others = reach.of(name);
         (name.clone(), if others.is_empty() { "no other container".to_owned() } else { others.join(", ") })
     };
     reach.containers.iter().map(|outward| row(&outward.container)).collect()

@@ -57,25 +57,22 @@ pub struct Pair {
 impl Plan {
     /// What every container reaches.
     pub fn reach(&self) -> Reach {
-        let mut all: Vec<&ContainerPlan> =
-            self.services.iter().flat_map(|service| &service.containers).collect();
-        all.sort_by(|one, other| one.name.cmp(&other.name));
+        let containers = self.services.iter().flat_map(|service| &service.containers);
+        let mut all: Vec<_> = containers.map(|container| (container, self.networks_of(container))).collect();
+        all.sort_by_key(|(container, _)| container.name.as_str());
         let mut pairs = Vec::new();
-        for (index, one) in all.iter().enumerate() {
-            for other in &all[index + 1..] {
-                let networks: Vec<String> = self
-                    .networks_of(one)
-                    .intersection(&self.networks_of(other))
-                    .map(ToString::to_string)
-                    .collect();
+        for (index, (one, joined)) in all.iter().enumerate() {
+            for (other, theirs) in &all[index + 1..] {
                 let together = namespace(one) == namespace(other);
+                let shared = joined.intersection(theirs).filter(|_| !together);
+                let networks: Vec<String> = shared.map(ToString::to_string).collect();
                 if together || !networks.is_empty() {
-                    let networks = if together { Vec::new() } else { networks };
                     pairs.push(Pair { containers: [one.name.clone(), other.name.clone()], networks });
                 }
             }
         }
-        Reach { containers: all.into_iter().map(|container| self.outward(container)).collect(), pairs }
+        let outward = all.into_iter().map(|(container, joined)| self.outward(container, &joined));
+        Reach { containers: outward.collect(), pairs }
     }
 
     /// The names of the networks that the namespace of `container` is on.
@@ -86,8 +83,8 @@ impl Plan {
         joined.map(|network| network.name.as_str()).collect()
     }
 
-    fn outward(&self, container: &ContainerPlan) -> Outward {
-        let joined = self.networks_of(container);
+    /// What `container` reaches through the networks called `joined`, which it is on.
+    fn outward(&self, container: &ContainerPlan, joined: &BTreeSet<&str>) -> Outward {
         let networks = || self.networks.iter().filter(|network| joined.contains(network.name.as_str()));
         let way_out = match (&container.namespace, networks().any(|network| network.egress)) {
             (Some(holder), _) if self.vpn.as_ref() == Some(holder) => WayOut::Vpn,
@@ -105,17 +102,17 @@ impl Plan {
 }
 
 impl Reach {
-    /// The containers that `container` reaches, by name.
-    pub fn of<'a>(&'a self, container: &'a str) -> impl Iterator<Item = &'a Pair> + 'a {
-        self.pairs.iter().filter(move |pair| pair.containers.iter().any(|name| name == container))
-    }
-}
-
-impl Pair {
-    /// The one of the two that is not `container`.
-    pub fn other(&self, container: &str) -> &str {
-        let [one, other] = &self.containers;
-        if one == container { other } else { one }
+    /// The names of the containers that `container` reaches.
+    pub fn of(&self, container: &str) -> Vec<&str> {
+        let mut others = Vec::new();
+        for Pair { containers: [one, other], .. } in &self.pairs {
+            if one == container {
+                others.push(other.as_str());
+            } else if other == container {
+                others.push(one.as_str());
+            }
+        }
+        others
     }
 }
 
