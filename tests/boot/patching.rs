@@ -10,7 +10,7 @@ use boxwright::digest::Sha256;
 use boxwright::firmware::ArchiveSpec;
 use boxwright::vm::{BoxDisk, MachineOptions, Network, Unit};
 
-use crate::harness::{Bench, When, probe, with_units};
+use crate::harness::{Bench, When, probe, value, with_units};
 use crate::packages::SPARE;
 use crate::publisher::{self, Key, Suite};
 use crate::server::Server;
@@ -94,11 +94,8 @@ pub fn a_new_release_is_patched_before_its_tunnel_opens(bench: &Bench, disk: &Bo
     let seen = run.probe("look", Duration::from_secs(1200));
     run.shut_down();
 
-    let value = |key: &str| {
-        let found = seen.iter().find_map(|line| line.strip_prefix(&format!("{key} ")));
-        found.unwrap_or_else(|| panic!("no {key} in {seen:?}"))
-    };
-    let time = |key: &str| -> u64 { value(key).parse().unwrap_or_else(|_| panic!("{key} in {seen:?}")) };
-    assert_eq!(value("spare"), "99", "{seen:?}");
+    let time =
+        |key: &str| -> u64 { value(&seen, key).parse().unwrap_or_else(|_| panic!("{key} in {seen:?}")) };
+    assert_eq!(value(&seen, "spare"), "99", "{seen:?}");
     assert!(time("patched") <= time("waited") && time("waited") <= time("tunnel"), "{seen:?}");
 }
