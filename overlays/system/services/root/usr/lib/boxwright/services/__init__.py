@@ -1,0 +1,1 @@
+"""What the program `service` is made of."""

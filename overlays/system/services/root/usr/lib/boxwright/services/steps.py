@@ -1,0 +1,85 @@
+"""The programs of a service: `seed` before its containers start, `setup` afterwards, which puts right what only its API can."""
+
+import json
+import pathlib
+import subprocess
+
+from services.config import CONFIG, NOTES, RUN, containers, fail, planned, write
+
+# Where wiring.py is, for programs in Python.
+LIBRARY = pathlib.Path(__file__).resolve().parent.parent
+# Seconds that a service's `setup` may take; then it is tried again half a minute later.
+SETUP_TIME = 45
+
+
+def urls(service):
+    """Where the box itself reaches the service and those that it talks to: names are known in containers only."""
+    known, found, reached = planned(), containers(), {}
+    for name in [service["name"], *service["talks_to"]]:
+        other = known[name]
+        if not other["url"]:
+            continue
+        key = other["exposure"]["container"] or name
+        container = next(one for one in other["containers"] if key in (one["key"], one["name"]))
+        holder = found.get(container["namespace"] or container["name"], {})
+        networks = holder.get("NetworkSettings", {}).get("Networks", {}).values()
+        addresses = sorted(network["IPAddress"] for network in networks if network.get("IPAddress"))
+        if addresses:
+            scheme, rest = other["url"].split("://")
+            reached[name] = f"{scheme}://{addresses[0]}:{rest.split(':')[1]}"
+    return reached
+
+
+def run(service, name, more=None, **options):
+    """Runs the service's own `seed` or `setup`."""
+    main = next(container for container in service["containers"] if container["main"])
+    variables = {
+        "STATE": service["state"],
+        "SECRETS": str(RUN / "secrets" / service["name"]),
+        "OWNER_UID": str(main["uid"]),
+        "OWNER_GID": str(main["gid"]),
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+        "LC_ALL": "C.UTF-8",
+        **(more or {}),
+    }
+    return subprocess.run([CONFIG / service["name"] / name], env=variables, check=True, **options)
+
+
+def seed(service):
+    if service["seed"]:
+        run(service, "seed")
+
+
+def setup(service):
+    """What failed is kept for `box status`, and tried again by `watch`."""
+    failed = failure(service)
+    try:
+        more = {"URLS": json.dumps(urls(service), sort_keys=True), "PYTHONPATH": str(LIBRARY), "PYTHONDONTWRITEBYTECODE": "1"}
+        run(service, "setup", more, stderr=subprocess.PIPE, text=True, timeout=SETUP_TIME)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        said = error.stderr or ""
+        said = said.decode(errors="replace") if isinstance(said, bytes) else said
+        last = (said.strip().splitlines() or [f"it took longer than {SETUP_TIME} s"])[-1]
+        write(failed, last[:300] + "\n")
+        fail(said.strip() or last)
+    failed.unlink(missing_ok=True)
+    write(success(service), "done\n")
+
+
+def success(service):
+    """There once the setup has succeeded."""
+    return NOTES / f"{service['name']}.setup"
+
+
+def failure(service):
+    """What the setup said when it failed last."""
+    return NOTES / f"{service['name']}.setup-failed"
+
+
+def pending(service):
+    """Why the setup is still to be done, if it is."""
+    if not service["setup"] or success(service).exists():
+        return None
+    failed = failure(service)
+    reason = ": " + failed.read_text(encoding="utf-8").strip() if failed.exists() else ""
+    return f"its setup has not succeeded yet{reason}"

@@ -1,0 +1,127 @@
+"""Looks after the services that run: restarts what is broken, and tells how each of them does."""
+
+import json
+import os
+import subprocess
+import time
+
+import units
+from services import steps
+from services.config import NOTES, RUN, containers, planned, write
+
+STATUS = RUN / "services.status"
+# What `box status` shows: the first line of each file in this folder.
+PROBLEMS = RUN / "problems"
+# Broken for so many looks in a row (one each half minute) before a restart; doubled after each restart.
+PATIENCE = 10
+
+
+def problem(name, sentence):
+    path = PROBLEMS / f"service-{name}"
+    if sentence:
+        write(path, sentence + "\n")
+    else:
+        path.unlink(missing_ok=True)
+
+
+def trouble(container, found):
+    """What is wrong with a container, if anything: (word, whether only a restart helps)."""
+    one = found.get(container["name"])
+    if one is None:
+        return "missing", True
+    state = one["State"]
+    if container["namespace"]:
+        holder = found.get(container["namespace"])
+        # Its network is that of a container which was started anew since: there is nothing left in it.
+        if holder and holder["State"]["StartedAt"] > state["StartedAt"]:
+            return "without network", True
+    if state["Status"] != "running":
+        return state["Status"], False
+    health = state.get("Health", {}).get("Status", "healthy")
+    return (None, False) if health == "healthy" else (health, False)
+
+
+def look(service, states, found, before):
+    """The state of one service, with how many looks in a row it has been broken."""
+    unit = states.get(service["unit"], units.UNKNOWN)
+    active = unit.state
+    shown = {
+        "title": service["title"], "unit": active, "queued": unit.queued,
+        "containers": {}, "broken": 0, "restarts": before.get("restarts", 0),
+    }
+    notes = NOTES / f"{service['name']}.notes"
+    shown["notes"] = notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
+    shown["waits"] = waits(service, states) if active == "inactive" else []
+    unset = steps.pending(service) if active == "active" else None
+    if unset:
+        shown["notes"].append(unset)
+    hard = False
+    for container in service["containers"]:
+        word, final = trouble(container, found)
+        shown["containers"][container["name"]] = word or "healthy"
+        if word and word != "starting":
+            shown["broken"] = before.get("broken", 0) + 1
+            hard = hard or final
+    shown["ready"] = active == "active" and all(word == "healthy" for word in shown["containers"].values())
+    if shown["ready"]:
+        shown["restarts"] = 0
+    return shown, hard
+
+
+def waits(service, states):
+    """Why a service is not even tried."""
+    reasons = []
+    for unit in service["requires"]:
+        if states.get(unit, units.UNKNOWN).state != "active":
+            reasons.append(f"{unit.removeprefix('boxwright-service-').removesuffix('.service')} does not run")
+    if not (RUN / "images" / service["name"]).exists():
+        reasons.append("its images are not here yet")
+    required = [secret for secret in service["secrets"] if not secret["optional"]]
+    missing = {secret["name"] for secret in required if not os.path.exists(secret["path"])}
+    reasons += [f"the secret {service['name']}/{name} is missing" for name in sorted(missing)]
+    reasons += [f"the disk {disk['name']} is not there" for disk in service["disks"] if not os.path.ismount(disk["path"])]
+    return reasons
+
+
+def sentence(one):
+    """What is the matter with a service, if anything. What it waits for is said once for all services, by those that look
+    after images, secrets and disks."""
+    parts = list(one["notes"])
+    if one["unit"] == "active":
+        broken = {name: word for name, word in one["containers"].items() if word not in ("healthy", "starting")}
+        parts += [f"its container {name} is {word}" for name, word in sorted(broken.items())]
+    return f"{one['title']}: {'; '.join(parts)}" if parts else None
+
+
+def watch(act):
+    try:
+        before = json.loads(STATUS.read_text(encoding="utf-8"))["services"]
+    except (OSError, ValueError, KeyError):
+        before = {}
+    watched = {name: service for name, service in planned().items() if service["role"] != "backup"}
+    states = units.look([service["unit"] for service in watched.values()])
+    found = containers()
+    shown = {}
+    for name, service in watched.items():
+        known = before.get(name, {})
+        shown[name], hard = look(service, states, found, known)
+        if not act or shown[name]["unit"] != "active":
+            continue
+        # The tunnel and the VPN reconnect by themselves: restarting them would only take others down.
+        patience = PATIENCE * 2 ** min(shown[name]["restarts"], 6)
+        heals = service["role"] in ("ingress", "vpn") and not hard
+        if (hard and shown[name]["broken"] > 1) or (not heals and shown[name]["broken"] > patience):
+            print(f"restarting {name}: {shown[name]['containers']}")
+            shown[name]["restarts"] += 1
+            shown[name]["broken"] = 0
+            subprocess.run(["systemctl", "--no-block", "restart", service["unit"]], check=True)
+    status = {"ready": all(one["ready"] for one in shown.values()), "time": int(time.time()), "services": shown}
+    if act:
+        for name, one in shown.items():
+            problem(name, sentence(one))
+        write(STATUS, json.dumps(status, indent=1, sort_keys=True) + "\n")
+        # These may take their time: the status is there before them.
+        for name, service in watched.items():
+            if shown[name]["unit"] == "active" and steps.pending(service):
+                subprocess.run([steps.LIBRARY / "service", "setup", name], check=False)
+    return status
