@@ -1,6 +1,7 @@
 //! What a profile may say already and nothing acts on yet: said aloud, since a setting that does nothing misleads.
 
 use crate::diag::Finding;
+use crate::profile::Notifier;
 
 use super::report::{At, Facts, Report};
 
@@ -8,16 +9,16 @@ use super::report::{At, Facts, Report};
 pub(super) fn settings(facts: &Facts<'_>, report: &mut Report<'_>) {
     let profile = facts.profile;
     let alerts = &profile.alerts;
-    let stale = profile.updates.stale != crate::profile::Updates::default().stale;
+    let mail = alerts.mail.is_some() && !alerts.to.contains(&Notifier::Mail);
     let forwarding = profile.vpn.as_ref().is_some_and(|vpn| vpn.port_forwarding);
-    let pending: [(bool, &[&str], &str); 7] = [
+    let pending: [(bool, &[&str], &str); 3] = [
         (profile.machine.ups.is_some(), &["box", "ups"], "the box does not watch a UPS"),
-        (stale, &["updates", "stale"], "the box does not tell when something is old"),
         (forwarding, &["vpn", "port-forwarding"], "the torrent client is not told of the port"),
-        (!alerts.to.is_empty(), &["alerts", "to"], "the box sends no alerts"),
-        (alerts.heartbeat, &["alerts", "heartbeat"], "the box calls no outside address"),
-        (alerts.mail.is_some(), &["alerts", "mail"], "neither the box nor its services send mail"),
-        (alerts.ntfy.is_some(), &["alerts", "ntfy"], "the box sends no alerts"),
+        (
+            mail,
+            &["alerts", "mail"],
+            "no service sends mail through it, and alerts only with \"mail\" in `to`",
+        ),
     ];
     for (written, path, what) in pending {
         if written {

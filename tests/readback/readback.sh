@@ -164,7 +164,8 @@ for setting in "passwordauthentication no" "kbdinteractiveauthentication no" "pe
 done
 check "visudo -c" inside visudo -c
 
-# Disks.
+# Disks. Status 2 is smartd's for a file that it cannot read; that this machine may have no disk to watch is another.
+check "smartd" inside sh -c 'smartd -q onecheck -c /etc/boxwright/smartd.conf >/dev/null; [ $? -ne 2 ]'
 if [ -s "$rendered/etc/fstab" ]; then
 	output=$(inside findmnt --verify --verbose --tab-file /etc/fstab 2>&1)
 	check "findmnt --verify: no parse error" sh -c 'echo "$1" | grep -Eq "^(0 parse errors|Success)"' sh "$output"
