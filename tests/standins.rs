@@ -50,8 +50,8 @@ fn every_health_check_finds_its_program_in_the_stand_in() {
 #[test]
 fn equal_input_gives_equal_images() {
     let catalog = catalog();
-    let once = standin::all(&catalog, &Layer::without_busybox());
-    let again = standin::all(&catalog, &Layer::without_busybox());
+    let once = standin::all(&catalog, &Layer::without_busybox(), &[]);
+    let again = standin::all(&catalog, &Layer::without_busybox(), &[]);
     let ids = |images: &BTreeMap<String, standin::Image>| {
         images.values().map(standin::Image::digest).collect::<Vec<_>>()
     };
@@ -69,7 +69,7 @@ fn stand_ins_run_as_the_catalog_says() {
     let catalog = catalog();
     let folder = tempfile::tempdir().unwrap();
     let docker = Docker::start(folder.path(), "127.0.0.1:9");
-    let images = standin::all(&catalog, &Layer::busybox(&busybox));
+    let images = standin::all(&catalog, &Layer::busybox(&busybox), &[]);
     for (reference, image) in &images {
         docker.command(&["load", "--quiet"]).stdin_bytes(image.archive(reference)).run().unwrap();
         assert_eq!(docker.id(reference), image.id());
@@ -178,7 +178,7 @@ fn healthy(docker: &Docker, name: &str, container: &Container, uid: u32) -> Resu
 fn serve() {
     let busybox = standin::busybox().expect("a static busybox: the package busybox-static");
     let mut content = Content::default();
-    for (reference, image) in standin::all(&catalog(), &Layer::busybox(&busybox)) {
+    for (reference, image) in standin::all(&catalog(), &Layer::busybox(&busybox), &[]) {
         content.add(&reference, &image);
     }
     let registry = Registry::start(content);

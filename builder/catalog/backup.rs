@@ -35,6 +35,8 @@ pub struct Dump {
     pub command: Vec<String>,
     /// The file that its output is written to.
     pub file: String,
+    /// The command that reads such a file from its standard input and makes the database what it was: all of it or nothing.
+    pub load: Vec<String>,
 }
 
 /// A command in a container.

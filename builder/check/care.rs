@@ -35,6 +35,7 @@ pub(super) fn backup(facts: &Facts<'_>, report: &mut Report<'_>) {
         let help = "write to = [{ s3 = \"BUCKET\", endpoint = \"ACCOUNT.r2.cloudflarestorage.com\" }]";
         report.add(At::Whole(&["backup", "to"]), finding.help(help));
     }
+    left_out(facts, report);
     let mut seen: Vec<&BackupTarget> = Vec::new();
     for (position, target) in backup.to.iter().enumerate() {
         let position = position.to_string();
@@ -67,6 +68,26 @@ pub(super) fn backup(facts: &Facts<'_>, report: &mut Report<'_>) {
     }
 }
 
+/// What services keep on data disks instead of the state partition is theirs to back up otherwise: it may be terabytes.
+fn left_out(facts: &Facts<'_>, report: &mut Report<'_>) {
+    for (line, service) in facts.known().filter(|(line, _)| !line.usage.disks().is_empty()) {
+        let volumes = service.containers.values().flat_map(|container| &container.volumes);
+        let moved = volumes.filter(|volume| volume.without_disk).filter_map(|volume| volume.state.as_deref());
+        let kept =
+            |folder: &str| service.backup.paths.iter().any(|path| path.split('/').next() == Some(folder));
+        if moved.into_iter().any(kept) {
+            let message = format!(
+                "backups leave out what {} keeps on the disk: only its database and settings are in them",
+                service.title
+            );
+            let finding = Finding::note("disk-not-in-backup", message);
+            let help =
+                "keep a second copy of the disk, or leave `disk` away if the state partition has the room";
+            report.add(At::Value(&["services", line.key, "disk"]), finding.help(help));
+        }
+    }
+}
+
 fn backup_target(target: &BackupTarget, position: &str, report: &mut Report<'_>) {
     let path = ["backup", "to", position];
     let key = |key: &'static str| ["backup", "to", position, key];
@@ -79,6 +100,15 @@ fn backup_target(target: &BackupTarget, position: &str, report: &mut Report<'_>)
             );
         }
         (None, Some(_)) => {
+            let folder = target.prefix.as_deref().unwrap_or("backups");
+            let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+            if !folder.split('/').all(plain) {
+                let finding = Finding::error("bad-target", format!("\"{folder}\" is no folder of the disk"));
+                report.add(
+                    At::Value(&key("prefix")),
+                    finding.help("write a path below the disk, such as \"backups\""),
+                );
+            }
             let others = [("endpoint", &target.endpoint), ("region", &target.region)];
             for (name, _) in others.iter().filter(|(_, value)| value.is_some()) {
                 let finding = Finding::error("no-use", format!("a disk has no {name}"));

@@ -8,6 +8,7 @@ use super::Session;
 use super::args::Check;
 use super::output::{self, Rejected};
 use super::profile::Reading;
+use crate::catalog::Role;
 use crate::check::{CheckedProfile, CheckedService};
 use crate::diag::{Finding, Findings, Severity};
 use crate::profile::{Audience, Egress};
@@ -148,7 +149,9 @@ fn row(checked: &CheckedProfile, service: &CheckedService) -> [String; 4] {
     outside.extend(usage.page.as_ref().map(|page| format!("{} for everyone", checked.hostname(page))));
     outside.extend(usage.edge.iter().map(|port| format!("{port} from Cloudflare")));
     let home: Vec<String> = checked.lan_ports(service).iter().map(ToString::to_string).collect();
+    let written_by = checked.catalog().with_role(Role::Backup).is_some_and(|one| one.name == service.name);
     let egress = match checked.egress(service) {
+        _ if written_by => "the box's",
         Egress::Direct => "direct",
         Egress::Vpn => "vpn",
         Egress::None => "none",

@@ -95,7 +95,7 @@ impl Scene {
         let infrastructure = |service: &&ServicePlan| {
             matches!(service.role, Some(Role::Ingress)) || plan.vpn.as_ref() == Some(&service.name)
         };
-        let cards = || plan.services.iter().filter(|service| !infrastructure(service));
+        let cards = || plan.services.iter().filter(|service| service.runs() && !infrastructure(service));
         let mut y = TOP;
         let mut rows = Vec::new();
         if let Some(row) = ssh(profile, y) {

@@ -4,6 +4,7 @@
 //! the tables printed for people are made from, so that they cannot disagree. Nothing here reads a file or knows a service
 //! by name.
 
+mod backup;
 mod container;
 mod ingress;
 mod network;
@@ -12,6 +13,7 @@ mod reach;
 mod secret;
 mod service;
 
+pub use backup::{BackupPlan, TargetPlan};
 pub use container::{
     ContainerPlan, DOCKER_SOCKET, NetworkUse, PublishedPort, SecretFile, VolumeKind, VolumePlan,
 };
@@ -42,6 +44,8 @@ pub struct Plan {
     pub ingress: Vec<IngressRule>,
     /// The range that Docker takes addresses from for networks that are not of the plan.
     pub docker_pool: Ipv4Net,
+    /// The nightly backup, if the profile has one.
+    pub backup: Option<BackupPlan>,
     /// The container with the VPN's network namespace, if the box has one.
     pub vpn: Option<String>,
 }
@@ -71,7 +75,8 @@ impl Plan {
             .iter()
             .find(|service| service.role == Some(crate::catalog::Role::Vpn))
             .map(|service| service.name.clone());
-        Ok(Self { services, networks, ports, ingress, docker_pool, vpn })
+        let backup = backup::plan(profile, &services);
+        Ok(Self { services, networks, ports, ingress, docker_pool, backup, vpn })
     }
 
     /// The planned service `name`.

@@ -67,7 +67,7 @@ pub(super) fn plan(services: &[ServicePlan], profile: &Profile) -> Result<(Vec<N
     let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
     let vpn = services.iter().find(|service| service.role == Some(Role::Vpn));
     let tunnel = services.iter().find(|service| service.role == Some(Role::Ingress));
-    for service in services {
+    for service in services.iter().filter(|service| service.runs()) {
         own(&mut drafts, service, vpn);
         published(&mut drafts, service, tunnel, vpn);
         for other in service.talks_to.iter().filter_map(|name| services.iter().find(|one| one.name == *name))

@@ -57,7 +57,8 @@ pub struct Pair {
 impl Plan {
     /// What every container reaches.
     pub fn reach(&self) -> Reach {
-        let containers = self.services.iter().flat_map(|service| &service.containers);
+        let running = self.services.iter().filter(|service| service.runs());
+        let containers = running.flat_map(|service| &service.containers);
         let mut all: Vec<_> = containers.map(|container| (container, self.networks_of(container))).collect();
         all.sort_by_key(|(container, _)| container.name.as_str());
         let mut pairs = Vec::new();

@@ -77,6 +77,14 @@ pub struct ServicePlan {
     pub access: Option<Access>,
 }
 
+impl ServicePlan {
+    /// Whether its containers run: what writes the backups is a program of the box, out of the image of a container that
+    /// never does.
+    pub fn runs(&self) -> bool {
+        self.role != Some(Role::Backup)
+    }
+}
+
 /// A data disk that a service works on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DiskPlan {

@@ -77,6 +77,20 @@ pub struct Backup {
     pub to: Vec<BackupTarget>,
 }
 
+impl Backup {
+    /// What each target is called on the box and in secrets.toml, in the order of `to`: its bucket or disk, with a number
+    /// where that is not the first of its name.
+    pub fn target_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for (position, target) in self.to.iter().enumerate() {
+            let name = target.s3.as_ref().or(target.disk.as_ref()).cloned().unwrap_or_default();
+            let taken = names.contains(&name);
+            names.push(if taken { format!("{name}-{}", position + 1) } else { name });
+        }
+        names
+    }
+}
+
 fn default_backup_time() -> TimeOfDay {
     TimeOfDay { hour: 3, minute: 0 }
 }
@@ -111,7 +125,7 @@ pub struct BackupTarget {
     pub endpoint: Option<String>,
     /// The bucket's region.
     pub region: Option<String>,
-    /// A folder in the bucket.
+    /// A folder in the bucket or on the disk.
     pub prefix: Option<String>,
     /// A disk of `[disks]`.
     pub disk: Option<String>,

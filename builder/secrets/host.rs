@@ -17,8 +17,10 @@ pub(super) fn add(needs: &mut Needs, profile: &Profile) {
     ssh(needs, profile);
     disks(needs, profile);
     alerts(needs, profile);
-    for (position, target) in profile.backup.iter().flat_map(|backup| backup.to.iter()).enumerate() {
-        backup(needs, position, target);
+    if let Some(backup) = &profile.backup {
+        for (name, target) in backup.target_names().iter().zip(&backup.to) {
+            backup_target(needs, name, target);
+        }
     }
     if profile.updates.livepatch || profile.updates.esm {
         let token =
@@ -136,16 +138,13 @@ fn alerts(needs: &mut Needs, profile: &Profile) {
     }
 }
 
-fn backup(needs: &mut Needs, position: usize, target: &BackupTarget) {
+fn backup_target(needs: &mut Needs, name: &str, target: &BackupTarget) {
     let text = Text {
         about: "The password that encrypts the backups; without it they are worth nothing, so keep it elsewhere too",
         obtain: "invent one, such as the output of `openssl rand -base64 24`",
     };
     needs.host("backup-password", "backup", text, Shape::Text);
     let Some(bucket) = &target.s3 else { return };
-    let taken = needs.owner.contains_key(&Id::new(SECTION, format!("backup-{bucket}-key-id")));
-    // The same bucket name at another provider.
-    let name = if taken { format!("{bucket}-{}", position + 1) } else { bucket.clone() };
     let at = target.endpoint.as_deref().unwrap_or("its S3 provider");
     let obtain = "for Cloudflare R2: R2, Manage API tokens, a token for this bucket with Object Read & Write";
     for (key, what) in [("key-id", "access key id"), ("secret-key", "secret access key")] {

@@ -3,7 +3,7 @@
 use boxwright::vm::MachineOptions;
 
 use crate::harness::{Bench, When, checks, probe, with_units};
-use crate::{disks, full, secrets};
+use crate::{backup, disks, full, secrets};
 
 /// The containers of services.toml, as `docker ps` names them and their health.
 const HEALTHY: [&str; 11] = [
@@ -108,15 +108,17 @@ fn a_box_lives_through_a_missing_disk_and_a_full_one() {
     secrets::hand_over(&disk);
     let (script, count) = up();
     let script = format!("{script}{}", secrets::look());
+    let first = format!("{script}{}", backup::SCRIPT);
 
     // The first start, without the disk.
-    let options = with_units(&MachineOptions::default(), [probe("up", When::Ready, &script)]);
+    let options = with_units(&MachineOptions::default(), [probe("up", When::Ready, &first)]);
     let mut run = bench.start(&disk, &options);
     disks::until_only_the_disk_is_missing(&mut run);
     disks::plug(&mut run, &media);
     let printed = run.checks("up", count);
     assert_up(&printed);
     let values = secrets::assert_placed(&printed);
+    backup::assert_restored(&printed);
     run.shut_down();
     secrets::assert_overwritten(&disk);
 

@@ -5,6 +5,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "BOXWRIGHT_IMAGE and the like are read from the environment")]
 
+mod backup;
+mod containers;
 mod disks;
 mod fallback;
 mod first;
@@ -23,7 +25,7 @@ mod secrets;
 #[path = "../archive/server.rs"]
 #[allow(dead_code, reason = "the tests of the archive use all of it")]
 mod server;
-mod services;
+
 #[path = "../support/mod.rs"]
 mod support;
 mod twins;

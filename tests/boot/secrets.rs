@@ -14,7 +14,8 @@ use crate::profiles;
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// The files under /run/boxwright/secrets: mode, owner, name.
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
+    "400 0:0 box/backup-password",
     "400 0:0 box/ssh-tunnel",
     "400 0:0 gluetun/control-key",
     "400 0:0 gluetun/wireguard-addresses",
@@ -39,7 +40,7 @@ pub fn file(folder: &Path) -> PathBuf {
         )
     };
     let text = format!(
-        "[box]\nssh-tunnel = '{}'\n[cloudflared]\ntunnel = '{}'\n\
+        "[box]\nssh-tunnel = '{}'\nbackup-password = 'a password for tests'\n[cloudflared]\ntunnel = '{}'\n\
          [gluetun]\nwireguard-private-key = '{KEY}'\nwireguard-addresses = '10.64.222.21/32'\n",
         tunnel("0f5e1d7c-94b3-4b0e-8a5c-6d1f2e3a4b5c"),
         tunnel("6ff42ae2-765d-4adf-8112-31c55c1551ef"),

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use boxwright::catalog::Catalog;
+use boxwright::catalog::{Catalog, Role};
 use boxwright::diag::Findings;
 
 use super::built::{self, Source};
+use super::go;
 use super::registry::{Content, Registry};
-use super::standin::{self, Layer};
+use super::standin::{self, Layer, Real};
 
 /// The image of the profile at `path` in the checkout. None, with a printed reason, where it cannot be made.
 pub fn image_of(path: &str) -> Option<PathBuf> {
@@ -20,13 +21,24 @@ pub fn image_of(path: &str) -> Option<PathBuf> {
     let catalog = Catalog::load(&project().join("overlays/services"), &mut findings).unwrap();
     assert!(!findings.has_errors(), "{}", findings.render(false));
     let (mut content, mut digests) = (Content::default(), String::new());
-    for (reference, image) in standin::all(&catalog, &Layer::busybox(&busybox)) {
+    let real = writer(&catalog)?;
+    for (reference, image) in standin::all(&catalog, &Layer::busybox(&busybox), &[real]) {
         content.add(&reference, &image);
         digests.push_str(&format!("{reference} {}\n", image.digest()));
     }
     let registry = Registry::start(content);
     let mirror = registry.mirror();
     built::image_of(&Source { profile: project().join(path), mirror: Some(&mirror), images: &digests })
+}
+
+/// What writes backups is real: the program that the box takes out of its image, in the image's version.
+fn writer(catalog: &Catalog) -> Option<Real> {
+    let service = catalog.with_role(Role::Backup).expect("a service writes backups");
+    let reference = service.containers.values().next().unwrap().image.clone();
+    let version = format!("v{}", reference.rsplit(':').next().unwrap());
+    let program = go::program("github.com/kopia/kopia", ".", &version)?;
+    let path = service.host_programs.first().expect("it names its program").clone();
+    Some(Real { reference, path, program: std::fs::read(program).unwrap() })
 }
 
 fn project() -> PathBuf {

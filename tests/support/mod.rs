@@ -5,5 +5,6 @@
 pub mod boxes;
 pub mod built;
 pub mod docker;
+pub mod go;
 pub mod registry;
 pub mod standin;

@@ -1,4 +1,5 @@
 //! The shipped profiles, checked and rendered.
+#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

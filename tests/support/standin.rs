@@ -47,11 +47,11 @@ const LINKS: [(&str, &str); 16] = [
     ("usr/local/bin/pg_isready", "/stand-in/pg"),
     ("usr/local/bin/pg_dump", "/stand-in/pg"),
     ("usr/local/bin/pg_dumpall", "/stand-in/pg"),
+    ("usr/local/bin/pg_restore", "/stand-in/pg"),
     ("usr/local/bin/psql", "/stand-in/pg"),
     ("usr/local/bin/php", "/stand-in/nothing"),
     ("usr/local/bin/occ", "/stand-in/nothing"),
     ("var/www/html/occ", "/stand-in/nothing"),
-    ("usr/local/bin/kopia", "/stand-in/nothing"),
 ];
 /// Ports of images whose `service.toml` does not name them, by the last part of their repository.
 const PORTS: [(&str, u16); 5] = [
@@ -101,8 +101,15 @@ pub struct Role {
     config: BTreeSet<String>,
 }
 
+/// A real program that an image has all the same: its image, its path, and its bytes.
+pub struct Real {
+    pub reference: String,
+    pub path: String,
+    pub program: Vec<u8>,
+}
+
 /// A stand-in for every image that a service of the catalog names, by reference.
-pub fn all(catalog: &Catalog, base: &Layer) -> BTreeMap<String, Image> {
+pub fn all(catalog: &Catalog, base: &Layer, real: &[Real]) -> BTreeMap<String, Image> {
     let mut roles: BTreeMap<String, Role> = BTreeMap::new();
     for service in catalog.iter() {
         for (key, container) in &service.containers {
@@ -111,7 +118,8 @@ pub fn all(catalog: &Catalog, base: &Layer) -> BTreeMap<String, Image> {
         }
     }
     let build = |(index, (reference, role)): (usize, (String, Role))| {
-        let image = role.image(&reference, base, super::registry::format_of(index));
+        let programs = real.iter().filter(|one| one.reference == reference);
+        let image = role.image(&reference, base, programs, super::registry::format_of(index));
         (reference, image)
     };
     roles.into_iter().enumerate().map(build).collect()
@@ -158,10 +166,19 @@ impl Role {
     }
 
     /// The image that plays this role under the name `reference`.
-    pub fn image(&self, reference: &str, base: &Layer, format: Format) -> Image {
+    pub fn image<'a>(
+        &self,
+        reference: &str,
+        base: &Layer,
+        real: impl Iterator<Item = &'a Real>,
+        format: Format,
+    ) -> Image {
         let mut tree = Tree::new();
         let about = format!("This is no {reference}.\nIt is a stand-in for tests, made from busybox.\n");
         tree.insert_file("STAND-IN", 0o444, about).unwrap();
+        for one in real {
+            tree.insert_file(one.path.trim_start_matches('/'), 0o755, one.program.clone()).unwrap();
+        }
         let own = Layer::of(tree);
         let entrypoint = match self.name.as_str() {
             "gluetun" => json!(["/gluetun-entrypoint"]),

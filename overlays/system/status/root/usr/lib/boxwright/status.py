@@ -9,14 +9,20 @@ import pathlib
 import subprocess
 import time
 
+import units
+
 DESCRIPTION = pathlib.Path("/etc/boxwright/box.json")
 RUN = pathlib.Path("/run/boxwright")
 # Touched when patches were installed: at night, and at the first start of a release.
 PATCHED = [pathlib.Path("/var/lib/apt/periodic/unattended-upgrades-stamp"), pathlib.Path("/var/cache/boxwright/patched")]
 # Its time is that of the lock that the release was built from.
 BUILT = pathlib.Path("/usr/lib/clock-epoch")
-# With less than so many bytes free, programs begin to fail, or will soon.
-FULL, ALMOST = 256 << 20, 4 << 30
+# How the last backup went; the keys are as old as the box.
+LAST_BACKUP, BORN = pathlib.Path("/srv/state/.backup/last.json"), pathlib.Path("/var/lib/boxwright/ssh")
+# A night may be missed while the box is off; two are news.
+STALE_BACKUP = 50 * 3600
+# With less than so many bytes free, programs begin to fail, or will soon; from this part on, it is time to make room.
+FULL, ALMOST, FILLING = 256 << 20, 4 << 30, 0.85
 # The words for a unit's states; units that were never asked for are not listed.
 WORDS = {
     "active": "runs",
@@ -43,19 +49,6 @@ def text_of(path, otherwise=""):
         return path.read_text().strip()
     except OSError:
         return otherwise
-
-
-def states(units):
-    """Unit → its state."""
-    if not units:
-        return {}
-    shown = output("systemctl", "show", "--property=Id,ActiveState", *units)
-    found = {}
-    for block in shown.split("\n\n"):
-        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        if "Id" in values:
-            found[values["Id"]] = values.get("ActiveState", "unknown")
-    return found
 
 
 def addresses():
@@ -113,6 +106,8 @@ def space(box):
             yield f"{path} is full: {meaning}; remove what is not needed, see: du -xh --max-depth=2 {path}"
         elif free < min(ALMOST, size // 20):
             yield f"{path} is almost full"
+        elif free < size * (1 - FILLING):
+            yield f"{path} is more than {FILLING:.0%} full"
 
 
 def missing_disks(box):
@@ -125,12 +120,23 @@ def missing_disks(box):
             yield f"{reason}; it is mounted when it is plugged in" + (f", and starts {', '.join(waiting)}" if waiting else "")
 
 
+def stale_backup(box):
+    """Whether nights went by without a complete backup."""
+    if not box.get("backup"):
+        return
+    complete = json_of(LAST_BACKUP).get("complete")
+    since = complete or (BORN.stat().st_mtime if BORN.exists() else time.time())
+    if time.time() - since > STALE_BACKUP:
+        yield f"the last complete backup is of {minute(complete)}" if complete else "no backup has been complete yet"
+
+
 def problems():
     """What is missing or wrong, one sentence each."""
     found = text_of(RUN / "notes").splitlines()
     box = described()
     found += missing_disks(box)
     found += space(box)
+    found += stale_backup(box)
     if not patched():
         found += text_of(RUN / "unpatched").splitlines()
     age = box.get("stale_seconds", 0)
@@ -147,19 +153,31 @@ def problems():
     return found
 
 
+def minute(seconds):
+    return output("date", f"--date=@{seconds:.0f}", "+%Y-%m-%d %H:%M").strip() or None
+
+
 def patched():
     """The day and minute of the last run of the patches, or nothing."""
     times = [path.stat().st_mtime for path in PATCHED if path.exists()]
-    return output("date", f"--date=@{max(times):.0f}", "+%Y-%m-%d %H:%M").strip() or None if times else None
+    return minute(max(times)) if times else None
+
+
+def backed_up():
+    """The day and minute of the last complete backup, or nothing."""
+    complete = json_of(LAST_BACKUP).get("complete")
+    return minute(complete) if complete else None
 
 
 def now():
     """Everything, as what `box status --json` prints."""
     box = described()
-    units = {service["unit"] for service in box["services"]} | {disk["unit"] for disk in box["disks"]}
-    found = states(sorted(units | {"boxwright-ssh-tunnel.service", "ufw.service", "docker.service"}))
+    # What has the role `backup` is a program, and no container.
+    services = [service for service in box["services"] if service["role"] != "backup"]
+    names = {one["unit"] for one in services + box["disks"]} | {"boxwright-ssh-tunnel.service", "ufw.service", "docker.service"}
+    found = {name: unit.state for name, unit in units.look(sorted(names)).items()}
     seen = looked()
-    tunnel = [service for service in box["services"] if service["role"] == "ingress"]
+    tunnel = [service for service in services if service["role"] == "ingress"]
     return {
         "name": box["name"],
         "addresses": addresses(),
@@ -177,11 +195,12 @@ def now():
         },
         "services": [
             {**service, "state": state_of(found.get(service["unit"], "unknown"), seen.get(service["name"], {}))}
-            for service in box["services"]
+            for service in services
         ],
         "disks": [{**disk, "state": found.get(disk["unit"], "unknown")} for disk in box["disks"]],
         "ports": box["ports"],
         "last_patch": patched(),
+        "backup": {"at": box["backup"], "last": backed_up()} if box.get("backup") else None,
         "problems": problems(),
     }
 
@@ -195,6 +214,8 @@ def as_text(box):
         state,
         "patched " + box["last_patch"] if box["last_patch"] else "not patched yet",
     ]
+    if box["backup"]:
+        lines.append("backed up " + box["backup"]["last"] if box["backup"]["last"] else f"not backed up yet, every day at {box['backup']['at']}")
     if box["ssh"]["hostname"]:
         lines.append(f"SSH: {box['ssh']['hostname']} ({WORDS.get(box['ssh']['tunnel'], 'unknown')}), at home: {box['ssh']['lan']}")
     else:

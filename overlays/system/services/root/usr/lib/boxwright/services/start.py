@@ -131,12 +131,18 @@ def note(name, notes):
         print(line, file=sys.stderr)
 
 
-def start(service):
+def prepare(service):
+    """What the containers need to find. Returns what the owner should read."""
     disks(service)
     folders(service)
     optional_secrets(service)
     notes = probe(service)
     steps.seed(service)
+    return notes
+
+
+def start(service):
+    notes = prepare(service)
     variables, more = environment(service)
     note(service["name"], notes + more)
     if up(service, variables):

@@ -98,6 +98,7 @@ def watch(act):
         before = json.loads(STATUS.read_text(encoding="utf-8"))["services"]
     except (OSError, ValueError, KeyError):
         before = {}
+    # What has the role `backup` is a program, and no container.
     watched = {name: service for name, service in planned().items() if service["role"] != "backup"}
     states = units.look([service["unit"] for service in watched.values()])
     found = containers()

@@ -1,0 +1,1 @@
+"""What the program `backup` is made of."""

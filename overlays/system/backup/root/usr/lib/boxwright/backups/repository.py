@@ -1,0 +1,124 @@
+"""The repository that backups go to: one target of the profile, handled by the program `repository` of the service with the
+role `backup` (overlays/services/README.md)."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+from backups.config import RUN, STATE, Trouble
+from services.config import CONFIG as SERVICES
+
+PROGRAMS = "/var/lib/boxwright/bin"
+# What the program needs to read everything, and what it needs to put it back: nothing else of root's rights is left.
+READ = "dac_read_search"
+WRITE = "chown", "dac_override", "fowner", "fsetid"
+
+
+class Repository:
+    """One target. `readonly` writes nothing there, and makes nothing."""
+
+    def __init__(self, config, target, readonly=False):
+        self.config, self.target, self.readonly = config, target, readonly
+        self.name = target["name"]
+        self.run = RUN / "repositories" / self.name
+        self.cache = STATE / config["service"] / f"cache-{self.name}"
+
+    def open(self):
+        """Makes sure of the repository. Returns whether it was made just now."""
+        folders = [self.run, self.cache]
+        if not self.target["s3"]:
+            folders.append(self.place())
+        for folder in folders:
+            self.own(folder)
+        return self.call("open", create=not self.readonly)["created"]
+
+    def place(self):
+        """The folder of a target that is a disk."""
+        disk = pathlib.Path("/srv") / self.target["disk"]
+        if not os.path.ismount(disk):
+            raise Trouble(f"{self.name}: the disk {self.target['disk']} is not there")
+        return disk / (self.target["prefix"] or "backups")
+
+    def own(self, folder):
+        """A folder for the program alone."""
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.chown(folder, self.config["user"]["uid"], self.config["user"]["gid"])
+            folder.chmod(0o700)
+        except OSError as error:
+            raise Trouble(f"{self.name}: {folder} cannot be made for backups: {error.strerror}") from error
+
+    def snapshot(self, name, path, exclude, draft):
+        """`draft`: it is only to make the next one faster, and is never restored."""
+        return self.call("snapshot", name=name, path=str(path), exclude=exclude, draft=draft)
+
+    def list(self):
+        return self.call("list")
+
+    def restore(self, identity, path, to):
+        self.call("restore", rights=WRITE, id=identity, path=path, to=str(to))
+
+    def verify(self, percent):
+        self.call("verify", percent=percent)
+
+    def call(self, verb, rights=(READ,), **more):
+        """Runs the program for one verb."""
+        request = {
+            "box": self.config["box"],
+            "target": {**self.target, "path": None if self.target["s3"] else str(self.place())},
+            "run": str(self.run),
+            "cache": str(self.cache),
+            "readonly": self.readonly,
+            "keep": self.config["keep"],
+            "password": secret(self.config["password"]),
+            "keys": {key: secret(path) for key, path in self.target["secrets"].items()},
+            **more,
+        }
+        program = SERVICES / self.config["service"] / "repository"
+        env = {"PATH": f"{PROGRAMS}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+        command = [*self.limited(rights), program, verb]
+        result = subprocess.run(command, input=json.dumps(request), env=env, capture_output=True, text=True, check=False)
+        if result.returncode:
+            said = result.stderr.strip().splitlines()
+            raise Trouble(f"{self.name}: {said[-1] if said else f'{program} ended with status {result.returncode}'}")
+        try:
+            return json.loads(result.stdout)
+        except ValueError:
+            raise Trouble(f"{self.name}: {program} {verb} did not say how it went") from None
+
+    def limited(self, rights):
+        """Before a command: with these rights and no others. Who writes files of all owners has to be root."""
+        words = ",".join(["-all", *(f"+{right}" for right in rights)])
+        user = self.config["user"] if rights == (READ,) else {"uid": 0, "gid": 0}
+        return [
+            "setpriv", f"--reuid={user['uid']}", f"--regid={user['gid']}", "--clear-groups", "--no-new-privs",
+            f"--inh-caps={words}", f"--ambient-caps={words}", f"--bounding-set={words}",
+        ]
+
+
+def secret(path):
+    try:
+        return pathlib.Path(path).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        name = "/".join(pathlib.Path(path).parts[-2:])
+        raise Trouble(f"the secret {name} is missing") from None
+
+
+def opened(config, readonly=False, only=None):
+    """Every target that can be used now, and why others cannot."""
+    usable, troubles = [], []
+    for target in config["targets"]:
+        if only not in (None, target["name"]):
+            continue
+        repository = Repository(config, target, readonly)
+        try:
+            if repository.open():
+                print(f"{repository.name}: a new repository was made")
+            usable.append(repository)
+        except Trouble as trouble:
+            troubles.append(str(trouble))
+    if only and not usable and not troubles:
+        names = ", ".join(target["name"] for target in config["targets"])
+        raise Trouble(f"there is no target {only}; there are: {names}")
+    return usable, troubles

@@ -1,0 +1,171 @@
+"""Puts what a service keeps back to what it was.
+
+Everything is fetched first; then the service is stopped, its dumps are loaded into its databases, and its folders change places
+with those of the backup. Whatever fails before that leaves the service as it is. What was there before is kept aside.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+
+from backups import report, repository
+from backups.config import STATE, Trouble, described, kept_services
+from backups.view import DUMPS, inside, inside_container
+from services import start
+
+FETCHED = STATE / ".restore"
+REPLACED = STATE / ".replaced"
+
+
+def restore(name, at, path, target):
+    config, services = described(), kept_services()
+    if name not in services:
+        raise Trouble(f"{name} keeps nothing that is backed up; there are: {', '.join(services)}")
+    service = services[name]
+    wanted = below(service, path) if path else None
+    repositories, troubles = repository.opened(config, readonly=True, only=target)
+    place, snapshot = chosen(repositories, troubles, name, at)
+    say(f"{name}: the backup of {report.moment(snapshot['time'])} from {place.name}, {snapshot['bytes'] / 1e6:.1f} MB")
+    fetched = fetch(place, snapshot, name, wanted)
+    say(f"{name}: all is here; {service['title']} is stopped")
+    unit = service["unit"]
+    systemctl("stop", unit)
+    try:
+        if not wanted:
+            load(service, fetched)
+        aside = swap(service, fetched, [wanted] if wanted else service["backup"]["paths"])
+    finally:
+        systemctl("start", unit)
+    shutil.rmtree(fetched, ignore_errors=True)
+    say(f"{name}: done, and started again")
+    if aside:
+        say(f"what was there before is in {aside}: remove it when all is well")
+
+
+def below(service, path):
+    """A path of the owner's, relative to the service's folder."""
+    full = pathlib.PurePosixPath(os.path.normpath(STATE / service["name"] / path))
+    try:
+        found = full.relative_to(STATE / service["name"])
+    except ValueError:
+        found = None
+    if not found or found == pathlib.PurePosixPath("."):
+        raise Trouble(f"{path} is not below {STATE / service['name']}")
+    kept = [pathlib.PurePosixPath(one) for one in service["backup"]["paths"]]
+    if not any(one == found or one in found.parents for one in kept):
+        raise Trouble(f"{found} is no part of the backups of {service['name']}: they have {', '.join(map(str, kept))}")
+    return str(found)
+
+
+def chosen(repositories, troubles, name, at):
+    """The newest backup that is meant, and where it is."""
+    found = []
+    for place in repositories:
+        try:
+            found += [(one["time"], place, one) for one in place.list() if one["name"] == name]
+        except Trouble as trouble:
+            troubles.append(str(trouble))
+    if at:
+        found = [one for one in found if one[2]["id"] == at] or [one for one in found if report.seconds(one[0]) <= limit(at)]
+    if not found:
+        reasons = f" ({'; '.join(troubles)})" if troubles else ""
+        raise Trouble(f"there is no backup of {name}{' before ' + at if at else ''}{reasons}; see: box backups {name}")
+    for trouble in troubles:
+        say(trouble)
+    _, place, snapshot = max(found, key=lambda one: one[0])
+    return place, snapshot
+
+
+def limit(at):
+    """The end of the day or minute that is written."""
+    for pattern, length in (("%Y-%m-%d %H:%M", 60), ("%Y-%m-%d", 24 * 3600)):
+        try:
+            return time.mktime(time.strptime(at, pattern)) + length - 1
+        except ValueError:
+            continue
+    raise Trouble(f"{at} is neither a backup nor a time: write it as 2026-11-20 or \"2026-11-20 03:00\"")
+
+
+def fetch(place, snapshot, name, path):
+    """Everything, or one path, from the repository. Returns the folder that has it, laid out as the service's own."""
+    free = os.statvfs(STATE)
+    room = free.f_bavail * free.f_frsize
+    if not path and snapshot["bytes"] > room * 0.95:
+        raise Trouble(f"{snapshot['bytes'] / 1e9:.1f} GB are to be restored, and {STATE} has room for {room / 1e9:.1f} GB")
+    fetched = FETCHED / name
+    shutil.rmtree(fetched, ignore_errors=True)
+    FETCHED.mkdir(mode=0o700, exist_ok=True)
+    to = fetched / path if path else fetched
+    to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place.restore(snapshot["id"], path, to)
+    return fetched
+
+
+def load(service, fetched):
+    """Loads the dumps into databases that run alone."""
+    dumps = [dump for dump in service["backup"]["dumps"] if (fetched / DUMPS / dump["file"]).exists()]
+    if not dumps:
+        return
+    start.prepare(service)
+    variables, _ = start.environment(service)
+    try:
+        keys = sorted({dump["container"] for dump in dumps})
+        flags = ["--detach", "--no-build", "--no-deps", "--wait", "--wait-timeout", "900"]
+        if start.compose(service, variables, "up", *flags, *keys):
+            raise Trouble(f"{', '.join(keys)} of {service['name']} did not come up: nothing was changed")
+        for dump in dumps:
+            say(f"{service['name']}: {dump['file']} is loaded into {dump['container']}")
+            with open(fetched / DUMPS / dump["file"], "rb") as file:
+                inside_container(service, {**dump, "command": dump["load"]}, stdin=file, stdout=subprocess.DEVNULL)
+    finally:
+        start.compose(service, variables, "down")
+
+
+def swap(service, fetched, paths):
+    """The folders of the backup take the places of the service's. Returns where those are now."""
+    aside = REPLACED / f"{service['name']}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for path in paths:
+        new, live = fetched / path, STATE / service["name"] / path
+        if not new.exists():
+            continue
+        made = missing_parents(fetched, service, path)
+        inside(live.parent)
+        if os.path.lexists(live):
+            (aside / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.rename(live, aside / path)
+        os.rename(new, live)
+        for folder, status in made:
+            os.chown(folder, status.st_uid, status.st_gid)
+            os.chmod(folder, status.st_mode & 0o7777)
+    subprocess.run(["sync", "--file-system", STATE], check=False)
+    return aside if aside.exists() else None
+
+
+def missing_parents(fetched, service, path):
+    """Makes the folders above a path; those that were not there get what the backup says of them."""
+    made = []
+    for up in reversed(pathlib.PurePosixPath(path).parents):
+        folder = STATE / service["name"] / up
+        if not folder.exists():
+            folder.mkdir(mode=0o711)
+            if (fetched / up).is_dir() and str(up) != ".":
+                made.append((folder, (fetched / up).stat()))
+    return made
+
+
+def systemctl(verb, unit):
+    result = subprocess.run(["systemctl", verb, unit], capture_output=True, text=True, check=False)
+    if result.returncode:
+        said = re.sub(r"\s+", " ", result.stderr.strip())
+        raise Trouble(f"{unit} could not be {'stopped' if verb == 'stop' else 'started'}: {said}; see: box logs")
+
+
+def say(sentence):
+    """Tells whoever watches; that nobody does any more is no reason to stop."""
+    try:
+        print(sentence, flush=True)
+    except OSError:
+        pass

@@ -1,0 +1,117 @@
+"""Writes a backup: each service in turn, to every target."""
+
+import subprocess
+import time
+
+from backups import report, repository
+from backups.config import STATE, WORK, Trouble, described, kept_services
+from backups.view import View, inside_container, mount
+from services.config import write
+
+# Of what is kept, so much is read back each night.
+PERCENT = 1
+# What the box itself has: passwords that it made, and the keys by which SSH's clients know it.
+OWN = {"name": "box", "backup": {"paths": [], "exclude": [], "sqlite": [], "dumps": [], "before": None, "after": None}}
+OWN_PATHS = {"secrets": STATE / ".secrets", "ssh": "/var/lib/boxwright/ssh"}
+
+
+def run(names):
+    """Returns the exit status; what went wrong is in the journal, and in `box status`."""
+    config, services = described(), kept_services()
+    unknown = [name for name in names if name not in services]
+    if unknown:
+        raise Trouble(f"{unknown[0]} keeps nothing that is backed up; there are: {', '.join(services)}")
+    tidy()
+    begin = time.time()
+    targets, wrong = repository.opened(config)
+    done = {}
+    if targets:
+        if not names:
+            done["box"], more = attempt(OWN, targets)
+            wrong += more
+        for name in names or services:
+            done[name], more = attempt(services[name], targets)
+            wrong += more
+        wrong += verified(targets)
+    report.ended(begin, done, wrong, whole=not names)
+    return 1 if wrong else 0
+
+
+def attempt(service, targets):
+    """Backs up one service. Returns what each target has of it now, and what is wrong."""
+    name = service["name"]
+    if service is not OWN and not (STATE / name).is_dir():
+        print(f"{name}: it has never run")
+        return {}, []
+    print(f"{name}: …", flush=True)
+    try:
+        if service["backup"]["before"]:
+            # The bulk goes while people work; what is done while they cannot is only what has changed since.
+            written(service, targets, draft=True)
+            return paused(service, targets)
+        return written(service, targets)
+    except Trouble as trouble:
+        return {}, [f"{name}: {trouble}"]
+
+
+def paused(service, targets):
+    """Backs up an application in the mode that it has for that."""
+    mark = WORK / "paused" / service["name"]
+    write(mark, "")
+    try:
+        inside_container(service, service["backup"]["before"])
+        return written(service, targets)
+    finally:
+        resume(service, mark)
+
+
+def resume(service, mark):
+    if service["backup"]["after"]:
+        inside_container(service, service["backup"]["after"])
+    mark.unlink(missing_ok=True)
+
+
+def written(service, targets, draft=False):
+    done, wrong = {}, []
+    with View(service) as view:
+        if service is OWN:
+            own(view)
+        wrong += [f"{view.name}: {sentence}" for sentence in view.wrong]
+        for target in targets:
+            try:
+                done[target.name] = target.snapshot(view.name, view.path, view.exclude, draft)
+                print(f"{view.name}: {done[target.name]['bytes']} bytes in {done[target.name]['files']} files at {target.name}")
+            except Trouble as trouble:
+                wrong.append(f"{view.name}: {trouble}")
+    return done, wrong
+
+
+def own(view):
+    for name, path in OWN_PATHS.items():
+        (view.path / name).mkdir(mode=0o700)
+        mount("--bind", "-o", "ro,nosuid,nodev,noexec", path, view.path / name)
+
+
+def verified(targets):
+    wrong = []
+    for target in targets:
+        try:
+            target.verify(PERCENT)
+        except Trouble as trouble:
+            wrong.append(f"what is kept is damaged, or cannot be read: {trouble}")
+    return wrong
+
+
+def tidy():
+    """Ends what a run that was cut short has left: an application in its maintenance mode, copies of databases."""
+    services = kept_services()
+    marks = WORK / "paused"
+    for mark in sorted(marks.iterdir()) if marks.is_dir() else []:
+        try:
+            if mark.name in services:
+                resume(services[mark.name], mark)
+        except Trouble as trouble:
+            # It is tried again by the next run.
+            print(f"{mark.name}: {trouble}")
+    subprocess.run(["rm", "-rf", "--one-file-system", WORK / "work"], check=False)
+    WORK.mkdir(mode=0o711, parents=True, exist_ok=True)

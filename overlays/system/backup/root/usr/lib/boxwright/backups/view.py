@@ -1,0 +1,183 @@
+"""A read-only view of what a service keeps, in which databases are copies of one moment.
+
+The folders are mounted below a folder in memory; a SQLite database is covered by a copy that SQLite itself made, and the output
+of a dump lies in `.dumps`. What is restored from it is what an application can start with.
+"""
+
+import os
+import pathlib
+import shutil
+import sqlite3
+import subprocess
+
+from backups.config import RUN, STATE, WORK, Trouble
+
+# Where the outputs of dumps are in a backup.
+DUMPS = ".dumps"
+# What SQLite keeps beside a database, and what means nothing beside a copy.
+BESIDE = ("-wal", "-shm", "-journal")
+# Programs that make a dump or change an application's mode, in seconds.
+PATIENCE = 4 * 3600
+
+
+class View:
+    """What is backed up of one service, for as long as the block lasts."""
+
+    def __init__(self, service):
+        self.service = service
+        self.name = service["name"]
+        self.path = RUN / "view" / self.name
+        self.work = WORK / "work" / self.name
+        # What of it is no part of the backup, in the words of gitignore.
+        self.exclude = [f"/{path}" for path in service["backup"]["exclude"]]
+        # What is wrong with a part, while the rest is backed up.
+        self.wrong = []
+
+    def __enter__(self):
+        try:
+            self.make()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["umount", "--recursive", "--quiet", self.path], check=False, stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def make(self):
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mount("-t", "tmpfs", "-o", "mode=0700,nosuid,nodev,noexec", "boxwright-view", self.path)
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(mode=0o711, parents=True)
+        backup = self.service["backup"]
+        for path in backup["paths"]:
+            self.show(path)
+        for pattern in backup["sqlite"]:
+            for database in sorted((STATE / self.name).glob(pattern)):
+                self.copy(database)
+        self.dump()
+
+    def show(self, path):
+        """Mounts a folder of the service's where it is in the service's own folder."""
+        source = STATE / self.name / path
+        if not source.exists():
+            return
+        inside(source)
+        target = self.path / path
+        for up in reversed(target.relative_to(self.path).parents):
+            # The folders above get the owners that they have outside: they are restored, too.
+            if not (self.path / up).exists():
+                (self.path / up).mkdir()
+                like(STATE / self.name / up, self.path / up)
+        if source.is_dir():
+            target.mkdir(exist_ok=True)
+        else:
+            target.touch()
+        mount("--bind", "-o", "ro,nosuid,nodev,noexec", source, target)
+
+    def copy(self, database):
+        """Covers a database with a copy of one moment."""
+        inside(database)
+        below = database.relative_to(STATE / self.name)
+        shown = self.path / below
+        if not database.is_file() or not shown.exists():
+            return
+        # Each in a folder of its owner's: the copy is made by that user, since who can write a database can also break it.
+        status = database.stat()
+        folder = self.work / f"{len(list(self.work.iterdir()))}"
+        folder.mkdir(mode=0o700)
+        os.chown(folder, status.st_uid, status.st_gid)
+        to = folder / database.name
+        error = as_user(status.st_uid, status.st_gid, lambda: copy_database(database, to))
+        if error:
+            self.wrong.append(f"{below} was not copied as a database but as it lay there: {error}")
+            return
+        like(database, to)
+        # Its size and time may be those of the day before while its content is not: a fresh time makes it read.
+        os.utime(to)
+        mount("--bind", "-o", "ro,nosuid,nodev,noexec", to, shown)
+        self.exclude += [f"/{below}{suffix}" for suffix in BESIDE]
+
+    def dump(self):
+        """Runs what writes the databases of servers out."""
+        dumps = self.service["backup"]["dumps"]
+        if dumps:
+            (self.path / DUMPS).mkdir(mode=0o700)
+        for dump in dumps:
+            to = self.work / dump["file"]
+            with open(to, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+                inside_container(self.service, dump, stdout=file)
+            if to.stat().st_size == 0:
+                raise Trouble(f"the dump {dump['file']} of {dump['container']} is empty")
+            shown = self.path / DUMPS / dump["file"]
+            shown.touch()
+            mount("--bind", "-o", "ro,nosuid,nodev,noexec", to, shown)
+
+
+def inside_container(service, exec_, **options):
+    """Runs a command of service.toml in its container."""
+    key = exec_["container"]
+    name = next(container["name"] for container in service["containers"] if container["key"] == key)
+    user = [f"--user={exec_['user']}"] if exec_.get("user") else []
+    flags = ["--interactive"] if options.get("stdin") else []
+    command = ["docker", "exec", *flags, *user, name, *exec_["command"]]
+    try:
+        result = subprocess.run(command, stderr=subprocess.PIPE, timeout=PATIENCE, check=False, **options)
+    except subprocess.TimeoutExpired:
+        raise Trouble(f"`{exec_['command'][0]}` in {name} took longer than {PATIENCE // 3600} hours") from None
+    if result.returncode:
+        said = result.stderr.decode(errors="replace").strip().splitlines()
+        raise Trouble(f"`{exec_['command'][0]}` in {name} failed: {said[-1] if said else result.returncode}")
+
+
+def inside(path):
+    """Refuses a path that a service has turned into a link to elsewhere."""
+    if os.path.realpath(path) != str(path):
+        raise Trouble(f"{path} is a link, or below one: it is not followed")
+
+
+def like(source, target):
+    status = os.stat(source)
+    os.chown(target, status.st_uid, status.st_gid)
+    os.chmod(target, status.st_mode & 0o7777)
+
+
+def mount(*arguments):
+    result = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise Trouble(f"{arguments[-1]} cannot be mounted: {result.stderr.strip()}")
+
+
+def as_user(uid, gid, action):
+    """Does something in a process of that user. Returns what went wrong, if anything."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reader)
+            os.setgroups([])
+            os.setgid(gid)
+            os.setuid(uid)
+            action()
+            status = 0
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is told)
+            os.write(writer, str(error).encode()[:1000])
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        said = pipe.read().decode(errors="replace")
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return (said or f"the copy ended with status {status}") if status else None
+
+
+def copy_database(source, to):
+    """SQLite's own backup: what is in the journal is part of it, and whoever writes meanwhile goes on."""
+    with sqlite3.connect(f"{pathlib.Path(source).as_uri()}?mode=ro", uri=True, timeout=60) as database:
+        with sqlite3.connect(to) as copy:
+            database.backup(copy)
+        # The copy is a file by itself.
+        copy.execute("PRAGMA journal_mode=DELETE")
+        copy.close()

@@ -1,0 +1,56 @@
+//! Backups: the box's own program on a box's root filesystem, with the real Kopia, to a real S3 server and to a disk.
+//!
+//! It needs root (for namespaces), python3, go, and a root filesystem as tests/on_a_root.rs does. Without one of these it is
+//! skipped, and says so.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
+
+#[path = "support/built.rs"]
+mod built;
+#[path = "support/go.rs"]
+mod go;
+#[path = "support/profiles.rs"]
+mod profiles;
+
+use std::fs;
+use std::path::PathBuf;
+
+use boxwright::catalog::Role;
+use boxwright::tool::Tool;
+
+/// A server of S3 over a folder, and its version.
+const S3: [&str; 3] = ["github.com/versity/versitygw", "./cmd/versitygw", "v1.8.0"];
+
+/// Kopia in the version that boxes run, and the server, in one folder.
+fn tools(profile: &boxwright::check::CheckedProfile) -> Option<tempfile::TempDir> {
+    let service = profile.catalog().with_role(Role::Backup).expect("a service writes backups");
+    let image = &service.containers.values().next().unwrap().image;
+    let version = format!("v{}", image.rsplit(':').next().unwrap());
+    let kopia = go::program("github.com/kopia/kopia", ".", &version)?;
+    let s3 = go::program(S3[0], S3[1], S3[2])?;
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(kopia, folder.path().join("kopia")).unwrap();
+    fs::copy(s3, folder.path().join("s3")).unwrap();
+    Some(folder)
+}
+
+#[test]
+fn what_is_lost_comes_back() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: only root can make these namespaces");
+        return;
+    }
+    let path: PathBuf = profiles::project().join("tests/backup/profile.toml");
+    let Some(root) = built::root() else { return };
+    let Some(tools) = tools(&profiles::checked(&path)) else { return };
+    let rendered = tempfile::tempdir().unwrap();
+    profiles::rendered_at(&path).write_to(&rendered.path().join("tree")).unwrap();
+    let run = Tool::new("python3")
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LC_ALL", "C.UTF-8")
+        .arg(profiles::project().join("tests/backup/on_box.py"))
+        .args([root.as_path(), &rendered.path().join("tree"), tools.path()])
+        .output();
+    if let Err(error) = run {
+        panic!("{error:#}");
+    }
+}

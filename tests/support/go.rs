@@ -1,0 +1,59 @@
+//! Real programs that are Go modules, built once and kept in `out/test-tools/go`.
+#![allow(clippy::disallowed_methods, reason = "go needs the environment that it is installed in")]
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use boxwright::tool::Tool;
+use rustix::fs::{FlockOperation, flock};
+use serde_json::Value;
+
+/// The variables that go needs where it is installed.
+const KEPT: [&str; 6] = ["PATH", "HOME", "GOPROXY", "GOSUMDB", "SSL_CERT_FILE", "HTTPS_PROXY"];
+
+/// The program in `folder` of `module` at `version`. None, with a printed reason, where there is no go or no module proxy; on
+/// a CI machine that is a failure.
+pub fn program(module: &str, folder: &str, version: &str) -> Option<PathBuf> {
+    match built(module, folder, version) {
+        Ok(program) => Some(program),
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "{error:#}");
+            eprintln!("SKIPPED: {module} cannot be built here: {error:#}");
+            None
+        }
+    }
+}
+
+fn built(module: &str, package: &str, version: &str) -> Result<PathBuf> {
+    let name = module.rsplit('/').next().unwrap_or(module);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("out/test-tools/go");
+    fs::create_dir_all(&folder)?;
+    // One test program at a time: the others find it built.
+    let guard = File::create(folder.join(format!("{name}.guard")))?;
+    flock(&guard, FlockOperation::LockExclusive)?;
+    let program = folder.join(format!("{name}-{version}"));
+    if program.exists() {
+        return Ok(program);
+    }
+    let download = go().args(["mod", "download", "-json", &format!("{module}@{version}")]);
+    let described: Value = serde_json::from_slice(&download.current_dir(&folder).output()?)?;
+    // Where it lies in go's own cache, which is not written to: all that it needs is named by its go.sum. `go install` would ask
+    // for the list of all versions besides.
+    let source = described["Dir"].as_str().context("go does not say where it put the module")?;
+    let unfinished = tempfile::tempdir_in(&folder)?;
+    let built = unfinished.path().join(name);
+    go().args(["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o"])
+        .arg(&built)
+        .arg(package)
+        .current_dir(source)
+        .run()?;
+    fs::rename(built, &program)?;
+    Ok(program)
+}
+
+/// A call of go, for programs that run in any root filesystem.
+fn go() -> Tool {
+    let known = KEPT.iter().filter_map(|key| Some((key, std::env::var_os(key)?)));
+    known.fold(Tool::new("go"), |tool, (key, value)| tool.env(key, value)).env("CGO_ENABLED", "0")
+}
