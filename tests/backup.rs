@@ -8,6 +8,7 @@
 mod built;
 #[path = "support/go.rs"]
 mod go;
+#[allow(dead_code, reason = "not all of it is used here")]
 #[path = "support/profiles.rs"]
 mod profiles;
 

@@ -1,5 +1,4 @@
 //! The shipped profiles, checked and rendered.
-#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

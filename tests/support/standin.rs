@@ -119,7 +119,7 @@ pub fn all(catalog: &Catalog, base: &Layer, real: &[Real]) -> BTreeMap<String, I
     }
     let build = |(index, (reference, role)): (usize, (String, Role))| {
         let programs = real.iter().filter(|one| one.reference == reference);
-        let image = role.image(&reference, base, programs, super::registry::format_of(index));
+        let image = role.image_with(&reference, base, programs, super::registry::format_of(index));
         (reference, image)
     };
     roles.into_iter().enumerate().map(build).collect()
@@ -166,7 +166,11 @@ impl Role {
     }
 
     /// The image that plays this role under the name `reference`.
-    pub fn image<'a>(
+    pub fn image(&self, reference: &str, base: &Layer, format: Format) -> Image {
+        self.image_with(reference, base, std::iter::empty(), format)
+    }
+
+    fn image_with<'a>(
         &self,
         reference: &str,
         base: &Layer,
