@@ -371,7 +371,7 @@ fn the_programs_do_their_work_on_a_box_of_stand_ins() {
     let run = run.args([folder.path(), &here]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let said = run.output().unwrap_or_else(|error| panic!("{error:#}"));
     let said = String::from_utf8(said).unwrap();
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 15, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 16, "{said}");
 }
 
 #[test]
@@ -392,6 +392,19 @@ fn cloudflared() -> Option<PathBuf> {
     let places = ["/usr/local/bin", "/usr/bin"].map(PathBuf::from);
     let built = project().join("out/test-tools/cloudflared");
     places.into_iter().chain([built]).map(|folder| folder.join("cloudflared")).find(|path| path.is_file())
+}
+
+#[test]
+fn a_tunnel_that_serves_something_else_is_found() {
+    let profile = every();
+    let plan = Plan::new(&profile, profile.catalog()).unwrap();
+    let folder = written(&rendered(&profile, &plan));
+    let run =
+        Tool::new("python3").arg("-B").arg(project().join("tests/services/tunnel.py")).arg(folder.path());
+    run.arg(project().join("tests/support/standin/cloudflared"))
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .output()
+        .unwrap_or_else(|error| panic!("{error:#}"));
 }
 
 #[test]

@@ -86,6 +86,9 @@ pub struct Service {
     /// idempotent), for what an application offers only an API for.
     #[serde(default)]
     pub setup: bool,
+    /// Whether a program `check` of its folder looks every half minute whether what runs is what the release says.
+    #[serde(default)]
+    pub check: bool,
 }
 
 /// What the builder itself needs to find among the services; everything else about a service is its own affair.

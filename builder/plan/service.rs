@@ -70,6 +70,8 @@ pub struct ServicePlan {
     pub seed: bool,
     /// Whether its folder has a program `setup`.
     pub setup: bool,
+    /// Whether its folder has a program `check`.
+    pub check: bool,
     /// The ports that the box opens for it.
     #[serde(skip)]
     pub published: Vec<PublishedPort>,
@@ -175,6 +177,7 @@ impl Surroundings<'_> {
             host_programs: service.host_programs.clone(),
             seed: service.seed,
             setup: service.setup,
+            check: service.check,
             published,
             name: name.clone(),
         }

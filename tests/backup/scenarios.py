@@ -326,6 +326,8 @@ class Backups(unittest.TestCase):
             time.sleep(0.1)
         busy = backup("run", check=False)
         self.assertIn("another backup or restore is running", busy.stderr)
+        backup("tidy")
+        self.assertTrue(pathlib.Path("/run/maintenance").exists(), "a run that goes on was tidied away")
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         pathlib.Path("/run/cut-short").unlink()

@@ -1,17 +1,16 @@
 //! A backup on a booted box, by the real Kopia to a data disk, and a service that comes back from it: files and database, with
 //! the containers stopped and started by the box.
 
-/// Backs everything up, spoils what Nextcloud keeps, and restores it; for [`assert_restored`].
+/// Backs Nextcloud up, spoils what Nextcloud keeps, and restores it; for [`assert_restored`].
 pub const SCRIPT: &str = "
 kept=/srv/state/nextcloud/html/config
 mkdir -p $kept && echo 'as it was' >$kept/marker && chown -R 33:33 $kept && chmod 600 $kept/marker
-box backup >/run/backup.said 2>&1; echo \"backup ended $?\"; sed 's/^/backup says /' /run/backup.said
+box backup nextcloud >/run/backup.said 2>&1; echo \"backup ended $?\"; sed 's/^/backup says /' /run/backup.said
 echo spoilt >$kept/marker
 box restore nextcloud >/run/restore.said 2>&1; echo \"restore ended $?\"; sed 's/^/restore says /' /run/restore.said
 echo \"marker $(cat $kept/marker) $(stat -c '%a %u:%g' $kept/marker)\"
 echo \"nextcloud $(systemctl is-active boxwright-service-nextcloud) $(docker inspect -f '{{.State.Health.Status}}' nextcloud nextcloud-db | paste -sd ' ' -)\"
 echo \"repository $(stat -c '%a %u' /srv/media/backups) $(box backups nextcloud | wc -l)\"
-box status | grep 'backed up' | sed 's/^/status-backup /'
 ";
 
 /// Holds what [`SCRIPT`] printed against what it must.
@@ -26,9 +25,4 @@ pub fn assert_restored(printed: &[String]) {
     ] {
         assert!(printed.iter().any(|one| one == line), "no {line:?} in\n{}", printed.join("\n"));
     }
-    assert!(
-        printed.iter().any(|line| line.starts_with("status-backup backed up 2")),
-        "{}",
-        printed.join("\n")
-    );
 }

@@ -32,7 +32,8 @@ pub struct Bench {
 }
 
 /// The right to start machines. Two at once, each with one processor, fit two processors: they get good in 101 s together
-/// under plain emulation, and in 122 s one after the other with both. Two processors each would mostly wait for each other.
+/// under plain emulation, and in 122 s one after the other with both. Two processors each would mostly wait for each other, and
+/// three machines are no faster than two.
 struct Turn;
 
 /// How many may still be taken.
@@ -221,7 +222,7 @@ impl Run {
     /// Waits for the end of the probe `name`, whose script has `count` [`checks`], all of which must succeed; what else it
     /// printed.
     pub fn checks(&mut self, name: &str, count: usize) -> Vec<String> {
-        let printed = self.probe(name, Duration::from_secs(600));
+        let printed = self.probe(name, Duration::from_secs(1200));
         let (checks, others): (Vec<String>, Vec<String>) =
             printed.into_iter().partition(|line| line.starts_with("check "));
         let failed: Vec<&String> = checks.iter().filter(|check| !check.ends_with(": yes")).collect();

@@ -26,6 +26,8 @@ cp /run/bin/* /run/usr/
 mount --bind /run/usr /usr/bin
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
+# The overlay of the boot has what asks systemd.
+cp "$stand_ins/../../overlays/system/boot/root/usr/lib/boxwright/units.py" "$tree/usr/lib/boxwright/"
 service=$tree/usr/lib/boxwright/service
 networks=$tree/usr/lib/boxwright/networks
 
@@ -156,6 +158,21 @@ done
 [ "$(grep -c 'restart boxwright-service-uptime-kuma' /run/systemctl.log)" = 1 ]
 holds "what stays broken is restarted, with patience"
 python3 "$service" status | grep -q '"ready": false'
+
+python3 - <<'END'
+import json
+path = "/run/docker-stand-in.json"
+state = json.load(open(path))
+state["containers"]["cloudflared"]["NetworkSettings"] = {"Networks": {"one": {"IPAddress": "127.0.0.1"}}}
+json.dump(state, open(path, "w"))
+END
+printf '#!/bin/sh\n[ "$ADDRESS" ] && echo "it serves something else" >&2\nexit 3\n' >/etc/boxwright/services/cloudflared/check
+python3 "$service" watch
+grep -q -- '--no-block stop boxwright-service-cloudflared.service' /run/systemctl.log
+grep -q 'it serves something else' /run/boxwright/services/cloudflared.stopped
+grep -q 'cloudflared: it serves something else' /run/boxwright/problems/service-cloudflared
+grep -q 'ConditionPathExists=!/run/boxwright/services/cloudflared.stopped' "$tree/usr/lib/systemd/system/boxwright-service-cloudflared.service"
+holds "what must not run any longer is stopped, and said"
 
 python3 "$service" stop nextcloud || exit 1
 calls | grep 'down --remove-orphans'

@@ -23,6 +23,10 @@ class Trouble(Exception):
     """What could not be done, in words for the owner."""
 
 
+class Busy(Trouble):
+    """Another run has the lock."""
+
+
 def described():
     try:
         return json.loads(CONFIG.read_text(encoding="utf-8"))
@@ -53,5 +57,5 @@ def lock():
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Trouble("another backup or restore is running") from None
+            raise Busy("another backup or restore is running") from None
         yield

@@ -21,13 +21,14 @@ class Repository:
     def __init__(self, config, target, readonly=False):
         self.config, self.target, self.readonly = config, target, readonly
         self.name = target["name"]
-        self.run = RUN / "repositories" / self.name
+        # Who looks while a backup is written must not make that one's connection read-only.
+        self.run = RUN / "repositories" / (f"{self.name}-read" if readonly else self.name)
         self.cache = STATE / config["service"] / f"cache-{self.name}"
 
     def open(self):
         """Makes sure of the repository. Returns whether it was made just now."""
         folders = [self.run, self.cache]
-        if not self.target["s3"]:
+        if not self.target["s3"] and not self.readonly:
             folders.append(self.place())
         for folder in folders:
             self.own(folder)
@@ -49,9 +50,9 @@ class Repository:
         except OSError as error:
             raise Trouble(f"{self.name}: {folder} cannot be made for backups: {error.strerror}") from error
 
-    def snapshot(self, name, path, exclude, draft):
+    def snapshot(self, name, path, draft):
         """`draft`: it is only to make the next one faster, and is never restored."""
-        return self.call("snapshot", name=name, path=str(path), exclude=exclude, draft=draft)
+        return self.call("snapshot", name=name, path=str(path), draft=draft)
 
     def list(self):
         return self.call("list")

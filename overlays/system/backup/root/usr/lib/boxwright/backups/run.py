@@ -79,7 +79,7 @@ def written(service, targets, draft=False):
         wrong += [f"{view.name}: {sentence}" for sentence in view.wrong]
         for target in targets:
             try:
-                done[target.name] = target.snapshot(view.name, view.path, view.exclude, draft)
+                done[target.name] = target.snapshot(view.name, view.path, draft)
                 print(f"{view.name}: {done[target.name]['bytes']} bytes in {done[target.name]['files']} files at {target.name}")
             except Trouble as trouble:
                 wrong.append(f"{view.name}: {trouble}")

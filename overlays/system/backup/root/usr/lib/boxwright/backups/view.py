@@ -12,6 +12,8 @@ import subprocess
 
 from backups.config import RUN, STATE, WORK, Trouble
 
+# What of a view is no part of the backup, in the words of gitignore.
+IGNORE = ".backup-ignore"
 # Where the outputs of dumps are in a backup.
 DUMPS = ".dumps"
 # What SQLite keeps beside a database, and what means nothing beside a copy.
@@ -28,8 +30,8 @@ class View:
         self.name = service["name"]
         self.path = RUN / "view" / self.name
         self.work = WORK / "work" / self.name
-        # What of it is no part of the backup, in the words of gitignore.
-        self.exclude = [f"/{path}" for path in service["backup"]["exclude"]]
+        # Lines of IGNORE.
+        self.exclude = [f"/{IGNORE}", *(f"/{path}" for path in service["backup"]["exclude"])]
         # What is wrong with a part, while the rest is backed up.
         self.wrong = []
 
@@ -57,6 +59,7 @@ class View:
             for database in sorted((STATE / self.name).glob(pattern)):
                 self.copy(database)
         self.dump()
+        (self.path / IGNORE).write_text("".join(f"{line}\n" for line in self.exclude), encoding="utf-8")
 
     def show(self, path):
         """Mounts a folder of the service's where it is in the service's own folder."""

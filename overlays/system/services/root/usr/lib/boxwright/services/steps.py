@@ -1,4 +1,5 @@
-"""The programs of a service: `seed` before its containers start, `setup` afterwards, which puts right what only its API can."""
+"""The programs of a service: `seed` before its containers start, `setup` afterwards, which puts right what only its API can,
+and `check` as long as they run."""
 
 import json
 import pathlib
@@ -8,12 +9,21 @@ from services.config import CONFIG, NOTES, RUN, containers, fail, planned, write
 
 # Where wiring.py is, for programs in Python.
 LIBRARY = pathlib.Path(__file__).resolve().parent.parent
-# Seconds that a service's `setup` may take; then it is tried again half a minute later.
-SETUP_TIME = 45
+# Seconds that a service's `setup` may take; then it is tried again half a minute later. A `check` only asks.
+SETUP_TIME, CHECK_TIME = 45, 20
+# The exit status of a `check` for what must not run any longer.
+STOP = 3
+
+
+def address(container, found):
+    """Where the box itself reaches a container: names are known in containers only."""
+    holder = found.get(container["namespace"] or container["name"], {})
+    networks = holder.get("NetworkSettings", {}).get("Networks", {}).values()
+    return min((network["IPAddress"] for network in networks if network.get("IPAddress")), default=None)
 
 
 def urls(service):
-    """Where the box itself reaches the service and those that it talks to: names are known in containers only."""
+    """Where the box reaches the service and those that it talks to."""
     known, found, reached = planned(), containers(), {}
     for name in [service["name"], *service["talks_to"]]:
         other = known[name]
@@ -21,18 +31,20 @@ def urls(service):
             continue
         key = other["exposure"]["container"] or name
         container = next(one for one in other["containers"] if key in (one["key"], one["name"]))
-        holder = found.get(container["namespace"] or container["name"], {})
-        networks = holder.get("NetworkSettings", {}).get("Networks", {}).values()
-        addresses = sorted(network["IPAddress"] for network in networks if network.get("IPAddress"))
-        if addresses:
+        at = address(container, found)
+        if at:
             scheme, rest = other["url"].split("://")
-            reached[name] = f"{scheme}://{addresses[0]}:{rest.split(':')[1]}"
+            reached[name] = f"{scheme}://{at}:{rest.split(':')[1]}"
     return reached
 
 
+def main_of(service):
+    return next(container for container in service["containers"] if container["main"])
+
+
 def run(service, name, more=None, **options):
-    """Runs the service's own `seed` or `setup`."""
-    main = next(container for container in service["containers"] if container["main"])
+    """Runs one of the service's own programs."""
+    main = main_of(service)
     variables = {
         "STATE": service["state"],
         "SECRETS": str(RUN / "secrets" / service["name"]),
@@ -83,3 +95,23 @@ def pending(service):
     failed = failure(service)
     reason = ": " + failed.read_text(encoding="utf-8").strip() if failed.exists() else ""
     return f"its setup has not succeeded yet{reason}"
+
+
+def check(service, found):
+    """What is not as it should be in a service that runs, and whether it must not go on."""
+    at = address(main_of(service), found)
+    if not service["check"] or not at:
+        return None, False
+    try:
+        run(service, "check", {"ADDRESS": at}, stderr=subprocess.PIPE, text=True, timeout=CHECK_TIME)
+    except subprocess.TimeoutExpired:
+        return f"its check took longer than {CHECK_TIME} s", False
+    except subprocess.CalledProcessError as error:
+        said = (error.stderr or "").strip().splitlines()
+        return (said[-1] if said else f"its check ended with {error.returncode}")[:300], error.returncode == STOP
+    return None, False
+
+
+def stopped(service):
+    """There, with the reason, while a service is kept from running."""
+    return NOTES / f"{service['name']}.stopped"

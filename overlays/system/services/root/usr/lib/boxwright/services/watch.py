@@ -55,6 +55,12 @@ def look(service, states, found, before):
     unset = steps.pending(service) if active == "active" else None
     if unset:
         shown["notes"].append(unset)
+    wrong, shown["stop"] = steps.check(service, found) if active == "active" else (None, False)
+    if wrong:
+        shown["notes"].append(wrong)
+    elif steps.stopped(service).exists():
+        reason = steps.stopped(service).read_text(encoding="utf-8").strip()
+        shown["notes"].append(f"it was stopped: {reason}; see to that, then: box restart {service['name']}")
     hard = False
     for container in service["containers"]:
         word, final = trouble(container, found)
@@ -93,6 +99,13 @@ def sentence(one):
     return f"{one['title']}: {'; '.join(parts)}" if parts else None
 
 
+def halt(service, reason):
+    """Stops a service, and keeps it from starting until its owner has read why."""
+    print(f"stopping {service['name']}: {reason}")
+    write(steps.stopped(service), reason + "\n")
+    subprocess.run(["systemctl", "--no-block", "stop", service["unit"]], check=True)
+
+
 def watch(act):
     try:
         before = json.loads(STATUS.read_text(encoding="utf-8"))["services"]
@@ -107,6 +120,9 @@ def watch(act):
         known = before.get(name, {})
         shown[name], hard = look(service, states, found, known)
         if not act or shown[name]["unit"] != "active":
+            continue
+        if shown[name]["stop"]:
+            halt(service, shown[name]["notes"][-1])
             continue
         # The tunnel and the VPN reconnect by themselves: restarting them would only take others down.
         patience = PATIENCE * 2 ** min(shown[name]["restarts"], 6)
