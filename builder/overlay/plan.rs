@@ -70,6 +70,7 @@ impl Inputs<'_> {
         let lan =
             profile.ssh.lan == SshLan::Always || self.plan.ports.iter().any(|port| port.source == "lan");
         context.insert("lan", &lan);
+        context.insert("edge", &self.plan.ports.iter().any(|port| port.source == "edge"));
         let digests: BTreeMap<&str, &str> = self
             .images
             .iter()

@@ -24,7 +24,7 @@ import tempfile
 PROBE = """
 import concurrent.futures, json, socket, sys
 def probe(target):
-    kind, host, port = target
+    kind, host, port, own = target
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         if kind == "ping":
@@ -34,10 +34,10 @@ def probe(target):
             while s.recv(64)[20] != 0:
                 pass
         elif kind == "tcp":
-            s = socket.socket(family, socket.SOCK_STREAM); s.settimeout(2)
+            s = socket.socket(family, socket.SOCK_STREAM); s.settimeout(2); s.bind((own, 0))
             s.connect((host, port)); s.recv(64)
         else:
-            s = socket.socket(family, socket.SOCK_DGRAM); s.settimeout(2)
+            s = socket.socket(family, socket.SOCK_DGRAM); s.settimeout(2); s.bind((own, 0))
             s.sendto(b"x", (host, port)); s.recv(64)
         return True
     except OSError:
@@ -111,9 +111,9 @@ class World:
         process = self.start(*self.command(name, "python3", "-c", LISTEN, name, *ports))
         assert process.stdout.readline() == "ready\n", f"no listener in {name}"
 
-    def later(self, what, wanted, source, kind, host, port=0):
-        """Notes an expectation; `judge` probes all of them, those of one source at once."""
-        self.expectations.append((what, wanted, source, (kind, host, port)))
+    def later(self, what, wanted, source, kind, host, port=0, own=""):
+        """Notes an expectation; `judge` probes all of them, those of one source at once. `own`: which of the source's addresses."""
+        self.expectations.append((what, wanted, source, (kind, host, port, own)))
 
     def judge(self):
         noted, self.expectations = self.expectations, []
@@ -296,6 +296,31 @@ def from_containers(world, networks, addresses):
     world.judge()
 
 
+def from_edge(world, ports, edge, what):
+    """Ports for Cloudflare's edge are open to its addresses, and to no others outside."""
+    for port in (port for port in ports if port["source"] == "edge"):
+        for address in ("173.245.48.9", "203.0.113.9"):
+            name = f"{what} {address} reaches {port['port']}/{port['protocol']}"
+            world.later(name, address == edge, "outside", port["protocol"], "192.168.7.2", port["port"], address)
+    world.judge()
+
+
+def other_edge(world, ports):
+    """Another list of Cloudflare's, as it is kept after it was fetched."""
+    from_edge(world, ports, "173.245.48.9", "with the release's list:")
+    world.run("box", "sh", "-c", "mkdir -p /var/lib/boxwright && echo '[\"203.0.113.0/24\"]' >/var/lib/boxwright/edge.json")
+    world.run("box", "/usr/lib/boxwright/edge", "apply")
+    from_edge(world, ports, "203.0.113.9", "with a new list:")
+    ufw(world, ["force-reload"])
+    from_edge(world, ports, "203.0.113.9", "with a new list, after a reload:")
+    check = world.run("box", "/usr/lib/boxwright/firewall-check", check=False)
+    print(check.stdout + check.stderr, end="")
+    world.expect("a new list is no difference", True, check.returncode == 0 and not check.stdout)
+    world.run("box", "rm", "/var/lib/boxwright/edge.json")
+    ufw(world, ["force-reload"])
+    from_edge(world, ports, "173.245.48.9", "with the release's list again:")
+
+
 READY = """
 import http.server
 class Ready(http.server.BaseHTTPRequestHandler):
@@ -387,6 +412,7 @@ def probe(world, rendered):
     print(check.stdout + check.stderr, end="")
     world.expect("what comes before DOCKER-USER is found and taken back", True, check.returncode == 0 and "asked" in check.stdout)
     from_outside(world, box, ports, "after the repair:")
+    other_edge(world, ports)
     if box["ssh"]["lan"] == "rescue":
         rescue(world)
 

@@ -1,0 +1,31 @@
+//! Programs of the box by themselves: python3 runs them in front of servers of the test. They need openssl besides.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::path::Path;
+
+use boxwright::tool::Tool;
+
+/// Runs `test` of tests/ with `program` of overlays/system/.
+fn try_program(test: &str, program: &str) {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let run = Tool::new("python3")
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LC_ALL", "C.UTF-8")
+        .arg("-B")
+        .arg(project.join("tests").join(test))
+        .arg(project.join("overlays/system").join(program))
+        .output();
+    if let Err(error) = run {
+        panic!("{error:#}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told_once_it_lasts() {
+    try_program("alerts/on_box.py", "alerts/root/usr/lib/boxwright/alerts");
+}
+
+#[test]
+fn a_list_of_addresses_is_taken_over_if_it_looks_like_one() {
+    try_program("firewall/edge.py", "firewall/root/usr/lib/boxwright/edge");
+}
