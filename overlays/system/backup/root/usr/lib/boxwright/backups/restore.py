@@ -13,7 +13,7 @@ import time
 
 from backups import report, repository
 from backups.config import STATE, Trouble, described, kept_services
-from backups.view import DUMPS, inside, inside_container
+from backups.view import BESIDE, DUMPS, inside, inside_container
 from services import start
 
 FETCHED = STATE / ".restore"
@@ -133,9 +133,11 @@ def swap(service, fetched, paths):
             continue
         made = missing_parents(fetched, service, path)
         inside(live.parent)
-        if os.path.lexists(live):
-            (aside / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.rename(live, aside / path)
+        # A journal of the database that was there would be played into the one that comes.
+        for old in (live, *(live.with_name(live.name + suffix) for suffix in BESIDE)):
+            if os.path.lexists(old):
+                (aside / path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                os.rename(old, (aside / path).with_name(old.name))
         os.rename(new, live)
         for folder, status in made:
             os.chown(folder, status.st_uid, status.st_gid)
