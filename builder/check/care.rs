@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::catalog::Role;
 use crate::diag::Finding;
-use crate::profile::{BackupTarget, Notifier, Reboot, TimeOfDay};
+use crate::profile::{BackupTarget, DiskSource, Filesystem, Notifier, Reboot, TimeOfDay};
 
 use super::report::{At, Facts, Report};
 
@@ -44,7 +44,7 @@ pub(super) fn backup(facts: &Facts<'_>, report: &mut Report<'_>) {
             report.add(At::Value(&["backup", "to", &position]), finding.help("remove one of them"));
         }
         seen.push(target);
-        backup_target(target, &position, report);
+        backup_target(facts, target, &position, report);
     }
     let keep = backup.keep;
     if [keep.daily, keep.weekly, keep.monthly, keep.yearly].iter().all(|count| *count == 0) {
@@ -88,7 +88,7 @@ fn left_out(facts: &Facts<'_>, report: &mut Report<'_>) {
     }
 }
 
-fn backup_target(target: &BackupTarget, position: &str, report: &mut Report<'_>) {
+fn backup_target(facts: &Facts<'_>, target: &BackupTarget, position: &str, report: &mut Report<'_>) {
     let path = ["backup", "to", position];
     let key = |key: &'static str| ["backup", "to", position, key];
     match (&target.s3, &target.disk) {
@@ -99,7 +99,8 @@ fn backup_target(target: &BackupTarget, position: &str, report: &mut Report<'_>)
                 finding.help("write { s3 = \"BUCKET\", endpoint = \"…\" } or { disk = \"…\" }"),
             );
         }
-        (None, Some(_)) => {
+        (None, Some(disk)) => {
+            owners(facts, disk, At::Value(&key("disk")), report);
             let folder = target.prefix.as_deref().unwrap_or("backups");
             let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
             if !folder.split('/').all(plain) {
@@ -130,6 +131,21 @@ fn backup_target(target: &BackupTarget, position: &str, report: &mut Report<'_>)
             }
             endpoint(target, position, report);
         }
+    }
+}
+
+/// What is backed up belongs to a user of its own, whom no service can be: the disk has to know owners.
+fn owners(facts: &Facts<'_>, name: &str, at: At<'_>, report: &mut Report<'_>) {
+    let Some(disk) = facts.profile.disks.get(name) else { return };
+    let share = matches!(disk.source(), Some(DiskSource::Cifs(_)));
+    if share || matches!(disk.filesystem, Some(Filesystem::Exfat | Filesystem::Ntfs)) {
+        let message = format!("files on `{name}` have no owners, and backups need one of their own");
+        let finding = Finding::error("bad-target", message);
+        report.add(at, finding.help("name a disk with ext4, xfs or btrfs, an NFS export, or a bucket"));
+    } else if matches!(disk.source(), Some(DiskSource::Nfs(_))) {
+        let message = "the server of this export has to let the box's root give folders to other users";
+        let finding = Finding::note("backup-on-nfs", message);
+        report.add(at, finding.help("export it with no_root_squash to the box"));
     }
 }
 

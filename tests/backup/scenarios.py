@@ -161,6 +161,9 @@ class Backups(unittest.TestCase):
         paused = [line for line in (KOPIA / "in-maintenance").read_text().splitlines() if "snapshot create" in line]
         created = [line for line in (KOPIA / "arguments").read_text().splitlines() if "snapshot create" in line and "nextcloud" in line]
         self.assertEqual((len(paused), len(created)), (2, 4))
+        # The first pass is no backup, and takes no backup's place.
+        deleted = [line for line in (KOPIA / "arguments").read_text().splitlines() if "snapshot delete" in line]
+        self.assertEqual(len(deleted), 2)
         self.assertFalse(pathlib.Path("/run/maintenance").exists())
 
     def test_04_a_service_comes_back_as_it_was(self):
@@ -304,6 +307,46 @@ class Backups(unittest.TestCase):
             (STATE / "sonarr/config/evil.db").unlink()
         self.assertIn("nextcloud: /srv/state/nextcloud/html/config is a link, or below one: it is not followed", result.stdout)
         self.assertIn("sonarr: /srv/state/sonarr/config/evil.db is a link, or below one: it is not followed", result.stdout)
+
+    def test_13a_what_is_in_the_place_of_a_repository_is_left_alone(self):
+        aside = DISK.with_name("aside")
+        DISK.rename(aside)
+        before = os.stat("/etc")
+        try:
+            DISK.symlink_to("/etc")
+            link = backup("run", "sonarr", check=False)
+            DISK.unlink()
+            DISK.mkdir()
+            folder = backup("run", "sonarr", check=False)
+            DISK.rmdir()
+            fresh = backup("run", "sonarr", check=False)
+            shutil.rmtree(DISK)
+        finally:
+            aside.rename(DISK)
+        after = os.stat("/etc")
+        self.assertEqual((before.st_uid, before.st_mode), (after.st_uid, after.st_mode))
+        self.assertIn("vault: /srv/vault/backups cannot be used for backups", link.stdout)
+        self.assertIn("vault: /srv/vault/backups is not the backups' own", folder.stdout)
+        self.assertIn("vault: what was kept there is gone, and a new repository was begun", fresh.stdout)
+
+    def test_13b_the_boxs_own_passwords_and_keys(self):
+        key = pathlib.Path("/var/lib/boxwright/ssh/ssh_host_ed25519_key")
+        write(key, "another", mode=0o600)
+        (STATE / ".secrets/sonarr.api-key").unlink()
+        backup("restore", "box")
+        self.assertEqual((key.read_text(), key.stat().st_mode & 0o777), ("host key", 0o600))
+        self.assertEqual((STATE / ".secrets/sonarr.api-key").read_text(), "made on the box")
+
+    def test_13c_a_file_in_a_folder_that_is_gone(self):
+        write(STATE / "sonarr/config/Backups/one.zip", "zip", SONARR)
+        for up in (STATE / "sonarr/config/Backups", STATE / "sonarr/config"):
+            os.chown(up, SONARR, SONARR)
+        backup("run", "sonarr")
+        shutil.rmtree(STATE / "sonarr/config/Backups")
+        backup("restore", "sonarr", "--path", "config/Backups/one.zip")
+        folder = (STATE / "sonarr/config/Backups").stat()
+        self.assertEqual(folder.st_uid, SONARR)
+        self.assertEqual((STATE / "sonarr/config/Backups/one.zip").read_text(), "zip")
 
     def test_14_a_broken_database_is_backed_up_as_it_lies_there_and_told(self):
         write(STATE / "sonarr/config/old.db", "this was never a database, and is longer than one header" * 40, SONARR)

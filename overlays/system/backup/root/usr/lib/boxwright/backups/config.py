@@ -15,8 +15,10 @@ STATE = pathlib.Path("/srv/state")
 WORK = STATE / ".backup"
 # Views of what is backed up, and the repository's own settings: nothing here outlives the box being switched off.
 RUN = pathlib.Path("/run/boxwright/backup")
+# The name under which the box's own secrets and keys are backed up: no service has it.
+OWN = "box"
 # Set in the process that has mounts of its own.
-OWN = "BOXWRIGHT_OWN_MOUNTS"
+MOUNTED = "BOXWRIGHT_OWN_MOUNTS"
 
 
 class Trouble(Exception):
@@ -25,6 +27,12 @@ class Trouble(Exception):
 
 class Busy(Trouble):
     """Another run has the lock."""
+
+
+def say(sentence):
+    """Tells whoever watches; that nobody does any more is no reason to stop."""
+    with contextlib.suppress(OSError):
+        print(sentence, flush=True)
 
 
 def described():
@@ -43,9 +51,9 @@ def kept_services():
 
 def own_mounts():
     """Goes on in a mount namespace of its own: what is mounted here is gone with the process, however it ends."""
-    if os.environ.get(OWN) == str(os.getpid()):
+    if os.environ.get(MOUNTED) == str(os.getpid()):
         return
-    os.environ[OWN] = str(os.getpid())
+    os.environ[MOUNTED] = str(os.getpid())
     os.execvp("unshare", ["unshare", "--mount", "--propagation=private", *sys.argv])
 
 

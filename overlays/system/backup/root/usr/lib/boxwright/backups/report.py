@@ -5,7 +5,7 @@ import json
 import time
 
 from backups import repository
-from backups.config import WORK, Trouble, described
+from backups.config import WORK, Trouble, described, say
 from services.config import RUN, write
 
 LAST = WORK / "last.json"
@@ -20,13 +20,14 @@ def last():
         return {}
 
 
-def ended(begin, done, wrong, whole):
+def ended(begin, done, wrong, targets, whole):
     """Keeps how a run went."""
     for sentence in wrong:
-        print(sentence)
+        say(sentence)
     if not whole:
         return
     found = {"begin": int(begin), "end": int(time.time()), "wrong": wrong, "services": done}
+    found["targets"] = sorted({*targets, *last().get("targets", [])})
     found["complete"] = found["end"] if not wrong else last().get("complete")
     write(LAST, json.dumps(found, indent=1, sort_keys=True) + "\n")
     problem(wrong)

@@ -6,7 +6,7 @@ import os
 import pathlib
 import subprocess
 
-from backups.config import RUN, STATE, Trouble
+from backups.config import RUN, STATE, Trouble, say
 from services.config import CONFIG as SERVICES
 
 PROGRAMS = "/var/lib/boxwright/bin"
@@ -27,32 +27,55 @@ class Repository:
 
     def open(self):
         """Makes sure of the repository. Returns whether it was made just now."""
-        folders = [self.run, self.cache]
+        RUN.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self.own(RUN, self.run.relative_to(RUN))
+        self.own(STATE, self.cache.relative_to(STATE))
         if not self.target["s3"] and not self.readonly:
-            folders.append(self.place())
-        for folder in folders:
-            self.own(folder)
+            self.own(self.disk(), pathlib.Path(self.prefix()))
         return self.call("open", create=not self.readonly)["created"]
 
-    def place(self):
-        """The folder of a target that is a disk."""
+    def disk(self):
+        """The mount point of a target that is a disk."""
         disk = pathlib.Path("/srv") / self.target["disk"]
         if not os.path.ismount(disk):
             raise Trouble(f"{self.name}: the disk {self.target['disk']} is not there")
-        return disk / (self.target["prefix"] or "backups")
+        return disk
 
-    def own(self, folder):
-        """A folder for the program alone."""
+    def prefix(self):
+        return self.target["prefix"] or "backups"
+
+    def own(self, top, below):
+        """Makes a folder for the program alone. No link is followed, and nothing that was there changes hands: services may write
+        to the disk, too."""
+        user, flags = self.config["user"], os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+        folder, fresh = os.open(top, flags), False
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.chown(folder, self.config["user"]["uid"], self.config["user"]["gid"])
-            folder.chmod(0o700)
+            for part in below.parts:
+                try:
+                    os.mkdir(part, 0o711, dir_fd=folder)
+                    fresh = True
+                except FileExistsError:
+                    fresh = False
+                inner = os.open(part, flags, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+            if fresh:
+                os.fchown(folder, user["uid"], user["gid"])
+                os.fchmod(folder, 0o700)
+            elif os.fstat(folder).st_uid != user["uid"]:
+                raise Trouble(f"{self.name}: {top / below} is not the backups' own: move it away, or write another `prefix`")
         except OSError as error:
-            raise Trouble(f"{self.name}: {folder} cannot be made for backups: {error.strerror}") from error
+            raise Trouble(f"{self.name}: {top / below} cannot be used for backups: {error.strerror}") from error
+        finally:
+            os.close(folder)
 
     def snapshot(self, name, path, draft):
         """`draft`: it is only to make the next one faster, and is never restored."""
         return self.call("snapshot", name=name, path=str(path), draft=draft)
+
+    def forget(self, identity):
+        """Removes a draft."""
+        self.call("forget", id=identity)
 
     def list(self):
         return self.call("list")
@@ -67,7 +90,7 @@ class Repository:
         """Runs the program for one verb."""
         request = {
             "box": self.config["box"],
-            "target": {**self.target, "path": None if self.target["s3"] else str(self.place())},
+            "target": {**self.target, "path": None if self.target["s3"] else str(self.disk() / self.prefix())},
             "run": str(self.run),
             "cache": str(self.cache),
             "readonly": self.readonly,
@@ -106,8 +129,8 @@ def secret(path):
         raise Trouble(f"the secret {name} is missing") from None
 
 
-def opened(config, readonly=False, only=None):
-    """Every target that can be used now, and why others cannot."""
+def opened(config, readonly=False, only=None, before=()):
+    """Every target that can be used now, and what is wrong with it or with others. `before`: those that have had backups."""
     usable, troubles = [], []
     for target in config["targets"]:
         if only not in (None, target["name"]):
@@ -115,7 +138,9 @@ def opened(config, readonly=False, only=None):
         repository = Repository(config, target, readonly)
         try:
             if repository.open():
-                print(f"{repository.name}: a new repository was made")
+                say(f"{repository.name}: a new repository was made")
+                if repository.name in before:
+                    troubles.append(f"{repository.name}: what was kept there is gone, and a new repository was begun")
             usable.append(repository)
         except Trouble as trouble:
             troubles.append(str(trouble))

@@ -12,7 +12,8 @@ import subprocess
 import time
 
 from backups import report, repository
-from backups.config import STATE, Trouble, described, kept_services
+from backups.config import OWN, STATE, Trouble, described, kept_services, say
+from backups.run import OWN_PATHS
 from backups.view import BESIDE, DUMPS, inside, inside_container
 from services import start
 
@@ -22,27 +23,50 @@ REPLACED = STATE / ".replaced"
 
 def restore(name, at, path, target):
     config, services = described(), kept_services()
-    if name not in services:
-        raise Trouble(f"{name} keeps nothing that is backed up; there are: {', '.join(services)}")
-    service = services[name]
+    if name != OWN and name not in services:
+        raise Trouble(f"{name} keeps nothing that is backed up; there are: {', '.join([OWN, *services])}")
+    service = services.get(name)
+    if path and not service:
+        raise Trouble(f"what the box itself keeps is restored as a whole: box restore {OWN}")
     wanted = below(service, path) if path else None
     repositories, troubles = repository.opened(config, readonly=True, only=target)
     place, snapshot = chosen(repositories, troubles, name, at)
     say(f"{name}: the backup of {report.moment(snapshot['time'])} from {place.name}, {snapshot['bytes'] / 1e6:.1f} MB")
     fetched = fetch(place, snapshot, name, wanted)
+    if not service:
+        of_the_box(fetched)
+        return
     say(f"{name}: all is here; {service['title']} is stopped")
     unit = service["unit"]
     systemctl("stop", unit)
     try:
         if not wanted:
             load(service, fetched)
-        aside = swap(service, fetched, [wanted] if wanted else service["backup"]["paths"])
+        aside = swap(service, fetched, [wanted] if wanted else service["backup"]["paths"], not wanted)
     finally:
         systemctl("start", unit)
     shutil.rmtree(fetched, ignore_errors=True)
     say(f"{name}: done, and started again")
     if aside:
         say(f"what was there before is in {aside}: remove it when all is well")
+
+
+def of_the_box(fetched):
+    """Passwords that the box made, and the keys by which SSH's clients know it: in use after the next start."""
+    aside = REPLACED / f"{OWN}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for name, place in OWN_PATHS.items():
+        if place.exists():
+            shutil.copytree(place, aside / name, symlinks=True)
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for file in sorted(one for one in (fetched / name).iterdir() if one.is_file()):
+            new = place / f".{file.name}.new"
+            shutil.copy2(file, new)
+            os.chown(new, 0, 0)
+            os.rename(new, place / file.name)
+    aside.chmod(0o700)
+    shutil.rmtree(fetched, ignore_errors=True)
+    say(f"{OWN}: done; what was there before is in {aside}")
+    say("restart the box, so that everything uses what came back: sudo systemctl reboot")
 
 
 def below(service, path):
@@ -124,15 +148,14 @@ def load(service, fetched):
         start.compose(service, variables, "down")
 
 
-def swap(service, fetched, paths):
+def swap(service, fetched, paths, whole):
     """The folders of the backup take the places of the service's. Returns where those are now."""
     aside = REPLACED / f"{service['name']}-{time.strftime('%Y%m%d-%H%M%S')}"
     for path in paths:
         new, live = fetched / path, STATE / service["name"] / path
         if not new.exists():
             continue
-        made = missing_parents(fetched, service, path)
-        inside(live.parent)
+        made = missing_parents(fetched if whole else None, service, path)
         # A journal of the database that was there would be played into the one that comes.
         for old in (live, *(live.with_name(live.name + suffix) for suffix in BESIDE)):
             if os.path.lexists(old):
@@ -147,14 +170,18 @@ def swap(service, fetched, paths):
 
 
 def missing_parents(fetched, service, path):
-    """Makes the folders above a path; those that were not there get what the backup says of them."""
-    made = []
+    """Makes the folders above a path. Those that were not there get the owner and mode that `fetched`, the whole backup, says; or
+    those of the folder above."""
+    made, above = [], None
     for up in reversed(pathlib.PurePosixPath(path).parents):
         folder = STATE / service["name"] / up
         if not folder.exists():
             folder.mkdir(mode=0o711)
-            if (fetched / up).is_dir() and str(up) != ".":
-                made.append((folder, (fetched / up).stat()))
+            known = fetched / up if fetched else above
+            if known and known.is_dir() and str(up) != ".":
+                made.append((folder, known.stat()))
+        inside(folder)
+        above = above if made and not fetched else folder
     return made
 
 
@@ -163,11 +190,3 @@ def systemctl(verb, unit):
     if result.returncode:
         said = re.sub(r"\s+", " ", result.stderr.strip())
         raise Trouble(f"{unit} could not be {'stopped' if verb == 'stop' else 'started'}: {said}; see: box logs")
-
-
-def say(sentence):
-    """Tells whoever watches; that nobody does any more is no reason to stop."""
-    try:
-        print(sentence, flush=True)
-    except OSError:
-        pass

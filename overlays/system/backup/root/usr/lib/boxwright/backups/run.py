@@ -1,18 +1,21 @@
 """Writes a backup: each service in turn, to every target."""
 
+import pathlib
 import subprocess
 import time
 
 from backups import report, repository
-from backups.config import STATE, WORK, Trouble, described, kept_services
-from backups.view import View, inside_container, mount
+from backups.config import OWN, STATE, WORK, Trouble, described, kept_services, say
+from backups.view import View, bind, held, inside_container
 from services.config import write
 
 # Of what is kept, so much is read back each night.
 PERCENT = 1
 # What the box itself has: passwords that it made, and the keys by which SSH's clients know it.
-OWN = {"name": "box", "backup": {"paths": [], "exclude": [], "sqlite": [], "dumps": [], "before": None, "after": None}}
-OWN_PATHS = {"secrets": STATE / ".secrets", "ssh": "/var/lib/boxwright/ssh"}
+BOX = {"name": OWN, "backup": {"paths": [], "exclude": [], "sqlite": [], "dumps": [], "before": None, "after": None}}
+OWN_PATHS = {"secrets": STATE / ".secrets", "ssh": pathlib.Path("/var/lib/boxwright/ssh")}
+# What may go wrong with one service without keeping the others from their backup.
+FAULTS = (Trouble, OSError, subprocess.SubprocessError)
 
 
 def run(names):
@@ -23,35 +26,38 @@ def run(names):
         raise Trouble(f"{unknown[0]} keeps nothing that is backed up; there are: {', '.join(services)}")
     tidy()
     begin = time.time()
-    targets, wrong = repository.opened(config)
+    targets, wrong = repository.opened(config, before=report.last().get("targets", []))
     done = {}
     if targets:
         if not names:
-            done["box"], more = attempt(OWN, targets)
+            done[OWN], more = attempt(BOX, targets)
             wrong += more
         for name in names or services:
             done[name], more = attempt(services[name], targets)
             wrong += more
         wrong += verified(targets)
-    report.ended(begin, done, wrong, whole=not names)
+    report.ended(begin, done, wrong, [target.name for target in targets], whole=not names)
     return 1 if wrong else 0
 
 
 def attempt(service, targets):
     """Backs up one service. Returns what each target has of it now, and what is wrong."""
     name = service["name"]
-    if service is not OWN and not (STATE / name).is_dir():
-        print(f"{name}: it has never run")
+    if service is not BOX and not (STATE / name).is_dir():
+        say(f"{name}: it has never run")
         return {}, []
-    print(f"{name}: …", flush=True)
+    say(f"{name}: …")
     try:
         if service["backup"]["before"]:
             # The bulk goes while people work; what is done while they cannot is only what has changed since.
-            written(service, targets, draft=True)
-            return paused(service, targets)
+            drafts, _ = written(service, targets, draft=True)
+            try:
+                return paused(service, targets)
+            finally:
+                forget(drafts, targets)
         return written(service, targets)
-    except Trouble as trouble:
-        return {}, [f"{name}: {trouble}"]
+    except FAULTS as fault:
+        return {}, [f"{name}: {fault}"]
 
 
 def paused(service, targets):
@@ -65,6 +71,17 @@ def paused(service, targets):
         resume(service, mark)
 
 
+def forget(drafts, targets):
+    """A draft must not take the place of a backup among those that are kept."""
+    for target in targets:
+        if target.name in drafts:
+            try:
+                target.forget(drafts[target.name]["id"])
+            except Trouble as trouble:
+                # The next run tries again.
+                say(f"a draft is still there: {trouble}")
+
+
 def resume(service, mark):
     if service["backup"]["after"]:
         inside_container(service, service["backup"]["after"])
@@ -74,13 +91,13 @@ def resume(service, mark):
 def written(service, targets, draft=False):
     done, wrong = {}, []
     with View(service) as view:
-        if service is OWN:
+        if service is BOX:
             own(view)
         wrong += [f"{view.name}: {sentence}" for sentence in view.wrong]
         for target in targets:
             try:
                 done[target.name] = target.snapshot(view.name, view.path, draft)
-                print(f"{view.name}: {done[target.name]['bytes']} bytes in {done[target.name]['files']} files at {target.name}")
+                say(f"{view.name}: {done[target.name]['bytes']} bytes in {done[target.name]['files']} files at {target.name}")
             except Trouble as trouble:
                 wrong.append(f"{view.name}: {trouble}")
     return done, wrong
@@ -89,7 +106,7 @@ def written(service, targets, draft=False):
 def own(view):
     for name, path in OWN_PATHS.items():
         (view.path / name).mkdir(mode=0o700)
-        mount("--bind", "-o", "ro,nosuid,nodev,noexec", path, view.path / name)
+        bind(held(path.parent, path.name), view.path / name)
 
 
 def verified(targets):
@@ -97,21 +114,24 @@ def verified(targets):
     for target in targets:
         try:
             target.verify(PERCENT)
-        except Trouble as trouble:
+        except FAULTS as trouble:
             wrong.append(f"what is kept is damaged, or cannot be read: {trouble}")
     return wrong
 
 
 def tidy():
-    """Ends what a run that was cut short has left: an application in its maintenance mode, copies of databases."""
+    """Ends what a run that was cut short has left: an application in its maintenance mode, copies of databases. Returns whether
+    all of it could be."""
+    left = False
     services = kept_services()
     marks = WORK / "paused"
     for mark in sorted(marks.iterdir()) if marks.is_dir() else []:
         try:
             if mark.name in services:
                 resume(services[mark.name], mark)
-        except Trouble as trouble:
-            # It is tried again by the next run.
-            print(f"{mark.name}: {trouble}")
+        except FAULTS as fault:
+            say(f"{mark.name}: {fault}")
+            left = True
     subprocess.run(["rm", "-rf", "--one-file-system", WORK / "work"], check=False)
     WORK.mkdir(mode=0o711, parents=True, exist_ok=True)
+    return not left

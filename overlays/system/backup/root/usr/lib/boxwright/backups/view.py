@@ -8,6 +8,7 @@ import os
 import pathlib
 import shutil
 import sqlite3
+import stat
 import subprocess
 
 from backups.config import RUN, STATE, WORK, Trouble
@@ -77,29 +78,35 @@ class View:
             target.mkdir(exist_ok=True)
         else:
             target.touch()
-        mount("--bind", "-o", "ro,nosuid,nodev,noexec", source, target)
+        bind(held(STATE / self.name, path), target)
 
     def copy(self, database):
         """Covers a database with a copy of one moment."""
         inside(database)
         below = database.relative_to(STATE / self.name)
         shown = self.path / below
-        if not database.is_file() or not shown.exists():
+        status = database.stat(follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode) or not shown.exists():
             return
-        # Each in a folder of its owner's: the copy is made by that user, since who can write a database can also break it.
-        status = database.stat()
+        # Each in a folder of its owner's: the copy is made by that user, since who can write a database can also break it. Then
+        # the folder is root's, and what is in it is looked at anew.
         folder = self.work / f"{len(list(self.work.iterdir()))}"
         folder.mkdir(mode=0o700)
-        os.chown(folder, status.st_uid, status.st_gid)
         to = folder / database.name
-        error = as_user(status.st_uid, status.st_gid, lambda: copy_database(database, to))
+        error = "it belongs to root, who opens nothing that a service can write" if status.st_uid == 0 else None
+        if not error:
+            os.chown(folder, status.st_uid, status.st_gid)
+            error = as_user(status.st_uid, status.st_gid, lambda: copy_database(database, to))
+            os.chown(folder, 0, 0)
+        if not error and not stat.S_ISREG(to.stat(follow_symlinks=False).st_mode):
+            error = "the copy is no file"
         if error:
             self.wrong.append(f"{below} was not copied as a database but as it lay there: {error}")
             return
-        like(database, to)
+        os.chmod(to, status.st_mode & 0o777)
         # Its size and time may be those of the day before while its content is not: a fresh time makes it read.
         os.utime(to)
-        mount("--bind", "-o", "ro,nosuid,nodev,noexec", to, shown)
+        bind(held(folder, to.name), shown)
         self.exclude += [f"/{below}{suffix}" for suffix in BESIDE]
 
     def dump(self):
@@ -115,7 +122,7 @@ class View:
                 raise Trouble(f"the dump {dump['file']} of {dump['container']} is empty")
             shown = self.path / DUMPS / dump["file"]
             shown.touch()
-            mount("--bind", "-o", "ro,nosuid,nodev,noexec", to, shown)
+            bind(held(self.work, dump["file"]), shown)
 
 
 def inside_container(service, exec_, **options):
@@ -146,8 +153,31 @@ def like(source, target):
     os.chmod(target, status.st_mode & 0o7777)
 
 
-def mount(*arguments):
-    result = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+def held(top, below):
+    """A descriptor of a path below `top` on which no part is a link: whatever is there now is what is mounted."""
+    descriptor = os.open(top, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+    for part in pathlib.PurePosixPath(below).parts:
+        try:
+            inner = os.open(part, os.O_PATH | os.O_NOFOLLOW, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        descriptor = inner
+    return descriptor
+
+
+def bind(descriptor, target):
+    """Shows what a descriptor is of at `target`, to be read only."""
+    try:
+        if stat.S_ISLNK(os.fstat(descriptor).st_mode):
+            raise Trouble(f"{target} is a link: it is not followed")
+        flags = ["--bind", "--no-canonicalize", "-o", "ro,nosuid,nodev,noexec"]
+        mount(*flags, f"/proc/self/fd/{descriptor}", target, pass_fds=[descriptor])
+    finally:
+        os.close(descriptor)
+
+
+def mount(*arguments, **options):
+    result = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False, **options)
     if result.returncode:
         raise Trouble(f"{arguments[-1]} cannot be mounted: {result.stderr.strip()}")
 
