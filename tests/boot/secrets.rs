@@ -32,15 +32,15 @@ const FILES: [&str; 15] = [
     "400 70:70 nextcloud/db-password",
 ];
 
-/// Writes a `secrets.toml` with everything that services.toml needs.
-pub fn file(folder: &Path) -> PathBuf {
+/// Writes a `secrets.toml` with what the tunnels and the VPN need, and `more` lines for the box itself.
+pub fn file(folder: &Path, more: &str) -> PathBuf {
     let tunnel = |id: &str| {
         format!(
             r#"{{"AccountTag":"0123456789abcdef0123456789abcdef","TunnelSecret":"{KEY}","TunnelID":"{id}"}}"#
         )
     };
     let text = format!(
-        "[box]\nssh-tunnel = '{}'\nbackup-password = 'a password for tests'\n[cloudflared]\ntunnel = '{}'\n\
+        "[box]\nssh-tunnel = '{}'\n{more}[cloudflared]\ntunnel = '{}'\n\
          [gluetun]\nwireguard-private-key = '{KEY}'\nwireguard-addresses = '10.64.222.21/32'\n",
         tunnel("0f5e1d7c-94b3-4b0e-8a5c-6d1f2e3a4b5c"),
         tunnel("6ff42ae2-765d-4adf-8112-31c55c1551ef"),
@@ -55,8 +55,9 @@ pub fn file(folder: &Path) -> PathBuf {
 pub fn hand_over(disk: &BoxDisk) {
     let checked = profiles::checked(&profiles::project().join("tests/boot/services.toml"));
     let needs = Needs::of(&checked, checked.catalog()).unwrap();
-    let secrets =
-        Secrets::load(&file(&disk.folder), &needs).map_err(|findings| findings.render(false)).unwrap();
+    let secrets = Secrets::load(&file(&disk.folder, "backup-password = 'a password for tests'\n"), &needs)
+        .map_err(|findings| findings.render(false))
+        .unwrap();
     assert!(secrets.findings().list.is_empty(), "{}", secrets.findings().render(false));
     disk.write_secrets(&secrets.bundle().unwrap()).unwrap();
 }

@@ -23,7 +23,7 @@ fn the_program_says_that_a_box_is_ready_or_what_is_missing() {
     let Some(bench) = Bench::with_containers(PROFILE) else { return };
     let disk = bench.disk("unused");
     let media = disks::media(&bench);
-    let secrets = secrets::file(&disk.folder);
+    let secrets = secrets::file(&disk.folder, "");
     let [media, secrets] = [&media, &secrets].map(|path| path.to_str().unwrap());
 
     let (code, said) = boot(&bench, &["--until", "ready", "--timeout", "1"]);
