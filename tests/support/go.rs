@@ -10,7 +10,9 @@ use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
 
 /// The variables that go needs where it is installed.
-const KEPT: [&str; 6] = ["PATH", "HOME", "GOPROXY", "GOSUMDB", "SSL_CERT_FILE", "HTTPS_PROXY"];
+const KEPT: [&str; 4] = ["GOPROXY", "GOSUMDB", "SSL_CERT_FILE", "HTTPS_PROXY"];
+/// Where go's own archive is unpacked to, by its instructions.
+const USUAL: &str = "/usr/local/go/bin";
 
 /// The program in `folder` of `module` at `version`. None, with a printed reason, where there is no go or no module proxy; on
 /// a CI machine that is a failure.
@@ -54,6 +56,11 @@ fn built(module: &str, package: &str, version: &str) -> Result<PathBuf> {
 
 /// A call of go, for programs that run in any root filesystem.
 fn go() -> Tool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let tool = Tool::new("env").env("PATH", format!("{path}:{USUAL}")).env("CGO_ENABLED", "0");
     let known = KEPT.iter().filter_map(|key| Some((key, std::env::var_os(key)?)));
-    known.fold(Tool::new("go"), |tool, (key, value)| tool.env(key, value)).env("CGO_ENABLED", "0")
+    let tool = known.fold(tool, |tool, (key, value)| tool.env(key, value));
+    // It keeps what it fetches and builds below the home.
+    let home = std::env::var_os("HOME").map_or_else(std::env::temp_dir, PathBuf::from);
+    tool.env("HOME", home).arg("go")
 }
