@@ -15,7 +15,6 @@ mod profiles;
 use std::fs;
 use std::path::PathBuf;
 
-use boxwright::catalog::Role;
 use boxwright::tool::Tool;
 
 /// A server of S3 over a folder, and its version.
@@ -23,10 +22,7 @@ const S3: [&str; 3] = ["github.com/versity/versitygw", "./cmd/versitygw", "v1.8.
 
 /// Kopia in the version that boxes run, and the server, in one folder.
 fn tools(profile: &boxwright::check::CheckedProfile) -> Option<tempfile::TempDir> {
-    let service = profile.catalog().with_role(Role::Backup).expect("a service writes backups");
-    let image = &service.containers.values().next().unwrap().image;
-    let version = format!("v{}", image.rsplit(':').next().unwrap());
-    let kopia = go::program("github.com/kopia/kopia", ".", &version)?;
+    let kopia = go::writer_of_backups(profile.catalog())?;
     let s3 = go::program(S3[0], S3[1], S3[2])?;
     let folder = tempfile::tempdir().unwrap();
     fs::copy(kopia, folder.path().join("kopia")).unwrap();

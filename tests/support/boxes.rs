@@ -35,8 +35,7 @@ pub fn image_of(path: &str) -> Option<PathBuf> {
 fn writer(catalog: &Catalog) -> Option<Real> {
     let service = catalog.with_role(Role::Backup).expect("a service writes backups");
     let reference = service.containers.values().next().unwrap().image.clone();
-    let version = format!("v{}", reference.rsplit(':').next().unwrap());
-    let program = go::program("github.com/kopia/kopia", ".", &version)?;
+    let program = go::writer_of_backups(catalog)?;
     let path = service.host_programs.first().expect("it names its program").clone();
     Some(Real { reference, path, program: std::fs::read(program).unwrap() })
 }

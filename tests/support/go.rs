@@ -1,10 +1,12 @@
 //! Real programs that are Go modules, built once and kept in `out/test-tools/go`.
+#![allow(dead_code, reason = "no test uses all of it")]
 #![allow(clippy::disallowed_methods, reason = "go needs the environment that it is installed in")]
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use boxwright::catalog::{Catalog, Role};
 use boxwright::tool::Tool;
 use rustix::fs::{FlockOperation, flock};
 use serde_json::Value;
@@ -13,6 +15,13 @@ use serde_json::Value;
 const KEPT: [&str; 4] = ["GOPROXY", "GOSUMDB", "SSL_CERT_FILE", "HTTPS_PROXY"];
 /// Where go's own archive is unpacked to, by its instructions.
 const USUAL: &str = "/usr/local/go/bin";
+
+/// The program that writes backups, out of the module of the version that boxes run; see [`program`].
+pub fn writer_of_backups(catalog: &Catalog) -> Option<PathBuf> {
+    let service = catalog.with_role(Role::Backup).expect("a service writes backups");
+    let image = &service.containers.values().next().unwrap().image;
+    program("github.com/kopia/kopia", ".", &format!("v{}", image.rsplit(':').next().unwrap()))
+}
 
 /// The program in `folder` of `module` at `version`. None, with a printed reason, where there is no go or no module proxy; on
 /// a CI machine that is a failure.

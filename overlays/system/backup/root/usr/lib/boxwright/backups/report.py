@@ -26,9 +26,10 @@ def ended(begin, done, wrong, targets, whole):
         say(sentence)
     if not whole:
         return
+    before = last()
     found = {"begin": int(begin), "end": int(time.time()), "wrong": wrong, "services": done}
-    found["targets"] = sorted({*targets, *last().get("targets", [])})
-    found["complete"] = found["end"] if not wrong else last().get("complete")
+    found["targets"] = sorted({*targets, *before.get("targets", [])})
+    found["complete"] = found["end"] if not wrong else before.get("complete")
     write(LAST, json.dumps(found, indent=1, sort_keys=True) + "\n")
     problem(wrong)
 

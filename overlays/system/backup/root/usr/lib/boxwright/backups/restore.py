@@ -51,9 +51,14 @@ def restore(name, at, path, target):
         say(f"what was there before is in {aside}: remove it when all is well")
 
 
+def kept_aside(name):
+    """Where what a restore replaces is put."""
+    return REPLACED / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
 def of_the_box(fetched):
     """Passwords that the box made, and the keys by which SSH's clients know it: in use after the next start."""
-    aside = REPLACED / f"{OWN}-{time.strftime('%Y%m%d-%H%M%S')}"
+    aside = kept_aside(OWN)
     for name, place in OWN_PATHS.items():
         if place.exists():
             shutil.copytree(place, aside / name, symlinks=True)
@@ -150,7 +155,7 @@ def load(service, fetched):
 
 def swap(service, fetched, paths, whole):
     """The folders of the backup take the places of the service's. Returns where those are now."""
-    aside = REPLACED / f"{service['name']}-{time.strftime('%Y%m%d-%H%M%S')}"
+    aside = kept_aside(service["name"])
     for path in paths:
         new, live = fetched / path, STATE / service["name"] / path
         if not new.exists():

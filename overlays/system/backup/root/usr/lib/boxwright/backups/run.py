@@ -78,7 +78,7 @@ def forget(drafts, targets):
             try:
                 target.forget(drafts[target.name]["id"])
             except Trouble as trouble:
-                # The next run tries again.
+                # Retention takes it in time.
                 say(f"a draft is still there: {trouble}")
 
 

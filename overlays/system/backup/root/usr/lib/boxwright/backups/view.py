@@ -12,6 +12,7 @@ import stat
 import subprocess
 
 from backups.config import RUN, STATE, WORK, Trouble
+from services.config import as_user
 
 # What of a view is no part of the backup, in the words of gitignore.
 IGNORE = ".backup-ignore"
@@ -180,30 +181,6 @@ def mount(*arguments, **options):
     result = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False, **options)
     if result.returncode:
         raise Trouble(f"{arguments[-1]} cannot be mounted: {result.stderr.strip()}")
-
-
-def as_user(uid, gid, action):
-    """Does something in a process of that user. Returns what went wrong, if anything."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(reader)
-            os.setgroups([])
-            os.setgid(gid)
-            os.setuid(uid)
-            action()
-            status = 0
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is told)
-            os.write(writer, str(error).encode()[:1000])
-        finally:
-            os._exit(status)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        said = pipe.read().decode(errors="replace")
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return (said or f"the copy ended with status {status}") if status else None
 
 
 def copy_database(source, to):

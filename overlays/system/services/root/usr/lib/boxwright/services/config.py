@@ -1,6 +1,7 @@
 """What the services of this box are, as /etc/boxwright/services.json describes them, and where their state is told."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -39,3 +40,27 @@ def containers():
     # One that is gone by now makes inspect fail, but the others are still printed.
     found = subprocess.run(["docker", "inspect", *listing], check=False, stdout=subprocess.PIPE, text=True).stdout
     return {one["Name"].lstrip("/"): one for one in json.loads(found or "[]")}
+
+
+def as_user(uid, gid, action):
+    """Does something in a process of that user. Returns what went wrong, if anything."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reader)
+            os.setgroups([])
+            os.setgid(gid)
+            os.setuid(uid)
+            action()
+            status = 0
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is told)
+            os.write(writer, str(error).encode()[:1000])
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        said = pipe.read().decode(errors="replace")
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return (said or f"it ended with status {status}") if status else None

@@ -7,7 +7,7 @@ import sys
 import tempfile
 
 from services import steps
-from services.config import CONFIG, NOTES, fail, write
+from services.config import CONFIG, NOTES, as_user, fail, write
 
 RENDER_NODE = pathlib.Path("/dev/dri/renderD128")
 
@@ -64,17 +64,7 @@ def probe(service):
             if volume["kind"] != "disk" or volume["read_only"]:
                 continue
             uid, gid, path = container["uid"], container["gid"], volume["source"]
-            child = os.fork()
-            if child == 0:
-                try:
-                    os.setgroups([])
-                    os.setgid(gid)
-                    os.setuid(uid)
-                    with tempfile.TemporaryFile(dir=path):
-                        os._exit(0)
-                except OSError:
-                    os._exit(1)
-            if os.waitpid(child, 0)[1] != 0:
+            if as_user(uid, gid, lambda path=path: tempfile.TemporaryFile(dir=path).close()):
                 wrong.append(
                     f"{container['name']} runs as {uid}:{gid} and cannot write to {path}: give the folder to that user, "
                     f"or write its owner as `owner` of the disk in the profile"
