@@ -36,6 +36,22 @@ pub fn program(module: &str, folder: &str, version: &str) -> Option<PathBuf> {
     }
 }
 
+/// The tests' own program in the folder `tests/{path}`, which needs nothing but go's own library. It is built every time, which
+/// is quick for one that has not changed. None, with a printed reason, where there is no go; on a CI machine that is a failure.
+pub fn own(path: &str) -> Option<PathBuf> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (source, folder) = (project.join("tests").join(path), project.join("out/test-tools/go"));
+    let program = folder.join(path.rsplit('/').next().unwrap_or(path));
+    match fs::create_dir_all(&folder).map_err(Into::into).and_then(|()| build(&source, ".", &program)) {
+        Ok(()) => Some(program),
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "{error:#}");
+            eprintln!("SKIPPED: tests/{path} cannot be built here: {error:#}");
+            None
+        }
+    }
+}
+
 fn built(module: &str, package: &str, version: &str) -> Result<PathBuf> {
     let name = module.rsplit('/').next().unwrap_or(module);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("out/test-tools/go");
@@ -52,15 +68,20 @@ fn built(module: &str, package: &str, version: &str) -> Result<PathBuf> {
     // Where it lies in go's own cache, which is not written to: all that it needs is named by its go.sum. `go install` would ask
     // for the list of all versions besides.
     let source = described["Dir"].as_str().context("go does not say where it put the module")?;
-    let unfinished = tempfile::tempdir_in(&folder)?;
-    let built = unfinished.path().join(name);
+    build(Path::new(source), package, &program)?;
+    Ok(program)
+}
+
+/// Builds `package` of the module in `source`; a program that runs under that name already stays what it is.
+fn build(source: &Path, package: &str, program: &Path) -> Result<()> {
+    let unfinished = tempfile::tempdir_in(program.parent().context("a program lies in a folder")?)?;
+    let built = unfinished.path().join("program");
     go().args(["build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o"])
         .arg(&built)
         .arg(package)
         .current_dir(source)
         .run()?;
-    fs::rename(built, &program)?;
-    Ok(program)
+    Ok(fs::rename(built, program)?)
 }
 
 /// A call of go, for programs that run in any root filesystem.
