@@ -1,8 +1,12 @@
 //! The catalog's services: planned, rendered, and read back by the programs that will read them.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 
+#[path = "services/access.rs"]
+mod access;
 #[path = "services/audit.rs"]
 mod audit;
+#[path = "support/go.rs"]
+mod go;
 #[path = "services/trixie.rs"]
 mod trixie;
 
