@@ -7,7 +7,7 @@ mod access;
 mod audit;
 #[path = "support/go.rs"]
 mod go;
-#[path = "services/trixie.rs"]
+#[path = "support/trixie.rs"]
 mod trixie;
 
 use std::collections::{BTreeMap, BTreeSet};

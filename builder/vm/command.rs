@@ -103,12 +103,21 @@ fn drive(tool: Tool, name: &str, path: &Path) -> Tool {
 }
 
 fn network(tool: Tool, network: &Network) -> Tool {
-    let (isolated, arguments) = match network {
+    let backend = match network {
         Network::Unplugged => return tool,
-        Network::Isolated => (true, &[][..]),
-        Network::Open => (false, &[][..]),
-        Network::Custom { isolated, arguments } => (*isolated, arguments.as_slice()),
+        Network::Isolated => router(true, &[]),
+        Network::Open => router(false, &[]),
+        Network::Custom { isolated, arguments } => router(*isolated, arguments),
+        Network::Cable(socket) => {
+            format!("stream,id=lan,server=off,addr.type=unix,addr.path={}", escaped(socket))
+        }
     };
+    // The card's own boot program is not needed and not among the tools.
+    tool.arg("-netdev").arg(backend).args(["-device", "virtio-net-pci,netdev=lan,romfile="])
+}
+
+/// QEMU's own router.
+fn router(isolated: bool, arguments: &[String]) -> String {
     let mut backend = String::from("user,id=lan");
     if isolated {
         backend.push_str(",restrict=on");
@@ -117,8 +126,7 @@ fn network(tool: Tool, network: &Network) -> Tool {
         backend.push(',');
         backend.push_str(argument);
     }
-    // The card's own boot program is not needed and not among the tools.
-    tool.arg("-netdev").arg(backend).args(["-device", "virtio-net-pci,netdev=lan,romfile="])
+    backend
 }
 
 /// QEMU reads a doubled comma as a comma.

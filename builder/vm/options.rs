@@ -66,6 +66,9 @@ pub enum Network {
         /// The arguments.
         arguments: Vec<String>,
     },
+    /// A program of one's own that carries its frames, each after its length (32 bits, big-endian): the Unix socket on which
+    /// it listens.
+    Cable(PathBuf),
 }
 
 /// A unit or a drop-in that systemd takes from the firmware (systemd.system-credentials(7)); nothing of it stays.

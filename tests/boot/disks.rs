@@ -19,9 +19,14 @@ const WAIT: [&str; 5] = [
 
 /// The data disk of services.toml, as its owner would have made it: ext4 with the label, and a folder of the owner's.
 pub fn media(bench: &Bench) -> PathBuf {
-    let path = bench.empty("media", 256 << 20);
+    labelled(bench, "media", "1000:1000")
+}
+
+/// An ext4 data disk with that label, whose folders belong to that user and group.
+pub fn labelled(bench: &Bench, label: &str, owner: &str) -> PathBuf {
+    let path = bench.empty(label, 256 << 20);
     let make = bench.tools().tool("mke2fs").unwrap();
-    make.args(["-q", "-t", "ext4", "-L", "media", "-E", "root_owner=1000:1000"]).arg(&path).run().unwrap();
+    make.args(["-q", "-t", "ext4", "-L", label, "-E", &format!("root_owner={owner}")]).arg(&path).run().unwrap();
     path
 }
 

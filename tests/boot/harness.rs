@@ -28,6 +28,8 @@ pub struct Bench {
     platform: Platform,
     distribution: Distribution,
     folder: tempfile::TempDir,
+    /// How many processors its machines have.
+    pub processors: u32,
     _turn: Turn,
 }
 
@@ -91,6 +93,7 @@ impl Bench {
             distribution: Distribution::load(&project, &lock.distribution).unwrap(),
             folder: tempfile::tempdir_in(crate::built::folder()).unwrap(),
             image,
+            processors: 1,
             _turn: turn,
         }
     }
@@ -162,7 +165,7 @@ impl Bench {
     /// Switches a machine with `disk` on.
     pub fn start(&self, disk: &BoxDisk, options: &MachineOptions) -> Run {
         let host = Host { tools: &self.tools, platform: &self.platform, distribution: &self.distribution };
-        let options = MachineOptions { processors: 1, ..options.clone() };
+        let options = MachineOptions { processors: self.processors, ..options.clone() };
         let machine = Machine::start(disk, &options, &host).unwrap();
         if std::env::var_os("BOXWRIGHT_CONSOLE").is_some() {
             machine.echo();

@@ -13,6 +13,8 @@ mod first;
 mod full;
 mod harness;
 mod image;
+mod lab;
+mod network;
 mod packages;
 mod patching;
 #[allow(dead_code, reason = "not all of it is used here")]

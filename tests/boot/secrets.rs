@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use boxwright::disk::{self, Role};
-use boxwright::secrets::{Needs, Secrets};
+use boxwright::secrets::{Needs, Secrets, Shape};
 use boxwright::vm::BoxDisk;
 
 use crate::profiles;
@@ -45,19 +45,51 @@ pub fn file(folder: &Path, more: &str) -> PathBuf {
         tunnel("0f5e1d7c-94b3-4b0e-8a5c-6d1f2e3a4b5c"),
         tunnel("6ff42ae2-765d-4adf-8112-31c55c1551ef"),
     );
+    written(folder, &text)
+}
+
+fn written(folder: &Path, text: &str) -> PathBuf {
     let path = folder.join("secrets.toml");
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     path
 }
 
+/// Writes a `secrets.toml` with a value for everything that the box of that profile needs.
+pub fn file_for(folder: &Path, profile: &Path) -> PathBuf {
+    let checked = profiles::checked(profile);
+    let needs = Needs::of(&checked, checked.catalog()).unwrap();
+    let mut text = String::new();
+    for section in needs.sections() {
+        text.push_str(&format!("[{section}]\n"));
+        for need in needs.section(section).filter(|need| !need.optional()) {
+            let value = match &need.shape {
+                Shape::Tunnel(id) => format!(
+                    r#"{{"AccountTag":"0123456789abcdef0123456789abcdef","TunnelSecret":"{KEY}","TunnelID":"{}"}}"#,
+                    id.as_ref().map(ToString::to_string).unwrap_or_default()
+                ),
+                Shape::WireguardKey => KEY.to_owned(),
+                _ if need.id.name == "wireguard-addresses" => "10.64.222.21/32".to_owned(),
+                _ if need.id.name == "heartbeat" => "https://heartbeat.example.com/".to_owned(),
+                _ => format!("a value for tests of {}", need.id.name),
+            };
+            text.push_str(&format!("{} = '{value}'\n", need.id.name));
+        }
+    }
+    written(folder, &text)
+}
+
 /// Hands these secrets to a disk, as `boxwright boot --secrets` does.
 pub fn hand_over(disk: &BoxDisk) {
-    let checked = profiles::checked(&profiles::project().join("tests/boot/services.toml"));
+    let path = file(&disk.folder, "backup-password = 'a password for tests'\n");
+    hand_over_file(disk, &profiles::project().join("tests/boot/services.toml"), &path);
+}
+
+/// Hands the secrets in `file` to the disk of a box with that profile.
+pub fn hand_over_file(disk: &BoxDisk, profile: &Path, file: &Path) {
+    let checked = profiles::checked(profile);
     let needs = Needs::of(&checked, checked.catalog()).unwrap();
-    let secrets = Secrets::load(&file(&disk.folder, "backup-password = 'a password for tests'\n"), &needs)
-        .map_err(|findings| findings.render(false))
-        .unwrap();
+    let secrets = Secrets::load(file, &needs).map_err(|findings| findings.render(false)).unwrap();
     assert!(secrets.findings().list.is_empty(), "{}", secrets.findings().render(false));
     disk.write_secrets(&secrets.bundle().unwrap()).unwrap();
 }

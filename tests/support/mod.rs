@@ -4,7 +4,9 @@
 
 pub mod boxes;
 pub mod built;
+pub mod debian;
 pub mod docker;
 pub mod go;
 pub mod registry;
 pub mod standin;
+pub mod trixie;

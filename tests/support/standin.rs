@@ -16,7 +16,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 /// The programs that all stand-ins have: path and text.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 11] = [
     ("stand-in/diun", include_str!("standin/diun")),
     ("stand-in/entrypoint", include_str!("standin/entrypoint")),
     ("stand-in/serve", include_str!("standin/serve")),
@@ -25,6 +25,7 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("stand-in/idle", include_str!("standin/idle")),
     ("stand-in/pg", include_str!("standin/pg")),
     ("stand-in/nothing", include_str!("standin/nothing")),
+    ("stand-in/vpn", include_str!("standin/vpn")),
     ("gluetun-entrypoint", include_str!("standin/gluetun-entrypoint")),
     ("usr/local/bin/cloudflared", include_str!("standin/cloudflared")),
 ];
@@ -101,11 +102,10 @@ pub struct Role {
     config: BTreeSet<String>,
 }
 
-/// A real program that an image has all the same: its image, its path, and its bytes.
+/// Real programs that an image has all the same: the image, and the files with their places.
 pub struct Real {
     pub reference: String,
-    pub path: String,
-    pub program: Vec<u8>,
+    pub files: Tree,
 }
 
 /// A stand-in for every image that a service of the catalog names, by reference.
@@ -180,8 +180,8 @@ impl Role {
         let mut tree = Tree::new();
         let about = format!("This is no {reference}.\nIt is a stand-in for tests, made from busybox.\n");
         tree.insert_file("STAND-IN", 0o444, about).unwrap();
-        for one in real {
-            tree.insert_file(one.path.trim_start_matches('/'), 0o755, one.program.clone()).unwrap();
+        for (path, entry) in real.flat_map(|one| one.files.iter()) {
+            tree.insert(path, entry.clone()).unwrap();
         }
         let own = Layer::of(tree);
         let entrypoint = match self.name.as_str() {
@@ -199,7 +199,7 @@ impl Role {
             "config": {
                 "User": user,
                 "Env": [
-                    "PATH=/usr/local/bin:/usr/bin:/bin",
+                    "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/bin",
                     format!("STAND_IN={}", self.name),
                     format!("STAND_IN_USER={}", self.user),
                     format!("STAND_IN_PORTS={}", ports.join(" ")),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use boxwright::tool::Tool;
+use rustix::fs::{FlockOperation, flock};
 
 fn apt(folder: &Path, program: &str) -> Tool {
     let option = |name: &str, value: &Path| format!("{name}={}", value.display());
@@ -19,6 +20,10 @@ fn apt(folder: &Path, program: &str) -> Tool {
 /// The unpacked package `name` of Debian 13, from the mirror that this machine's apt uses; none where it uses none.
 pub fn unpacked(name: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("out/test-tools");
+    fs::create_dir_all(&folder).ok()?;
+    // One test at a time: the others find it unpacked.
+    let guard = fs::File::create(folder.join("trixie.guard")).ok()?;
+    flock(&guard, FlockOperation::LockExclusive).ok()?;
     let target = folder.join(name);
     if target.is_dir() {
         return Some(target);
