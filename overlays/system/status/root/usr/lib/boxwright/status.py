@@ -80,6 +80,8 @@ def state_of(unit, seen):
     """One word or a few for a service; why it waits is among the problems."""
     if seen.get("ready"):
         return "runs"
+    if seen.get("paused"):
+        return "paused: no room"
     if seen.get("waits"):
         kinds = {word for reason in seen["waits"] for word in ("images", "secret", "disk") if f" {word}" in reason}
         return "waits for its " + " and ".join(sorted(kinds)) if kinds else "waits"
