@@ -182,6 +182,9 @@ fill 9400
 tend
 [ ! -e "$paused" ]
 fill 9800
+if python3 "$service" start qbittorrent 2>/run/said; then exit 1; fi
+grep -q 'qBittorrent: it is paused' /run/said && rm "$paused"
+python3 "$service" start sonarr
 python3 "$service" watch
 grep -q 'the disk media got 95% full' "$paused"
 grep -q -- '--no-block stop boxwright-service-qbittorrent.service' /run/systemctl.log

@@ -8,7 +8,7 @@ import subprocess
 import threading
 
 import units
-from services.config import NOTES, write
+from services.config import NOTES, fail, write
 
 # A service is stopped when so much of a place is used, and started again when less than the other is.
 FULL, ROOM = 0.95, 0.90
@@ -62,6 +62,14 @@ def reason(service):
         f"it is paused, since {names} got {FULL:.0%} full: it goes on by itself below {ROOM:.0%}; "
         f"remove what is not needed, see: du -xh --max-depth=2 {full[0][1]}"
     )
+
+
+def refuse(service):
+    """Says why a service must not even be started now, if so; its unit is then not tried again until there is room."""
+    why = reason(service) if service["downloads"] else None
+    if why is not None:
+        write(mark(service), why + "\n")
+        fail(f"{service['title']}: {why}")
 
 
 def tend(service, states):
