@@ -38,6 +38,7 @@ impl Machine {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .args([program, "run", "--list", &at("images.json"), "--run", &at("run")])
             .args(["--state", &at("state"), "--socket", &at("docker/sock")])
+            .args(["--store", &at("docker")])
     }
 
     fn status(&self) -> Value {

@@ -26,6 +26,11 @@ fn what_is_wrong_is_told_once_it_lasts() {
 }
 
 #[test]
+fn no_image_is_fetched_while_there_is_no_room() {
+    try_program("images/room.py", "images/root/usr/lib/boxwright/images");
+}
+
+#[test]
 fn a_list_of_addresses_is_taken_over_if_it_looks_like_one() {
     try_program("firewall/edge.py", "firewall/root/usr/lib/boxwright/edge");
 }

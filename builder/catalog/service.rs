@@ -89,6 +89,10 @@ pub struct Service {
     /// Whether a program `check` of its folder looks every half minute whether what runs is what the release says.
     #[serde(default)]
     pub check: bool,
+    /// Whether it fills disks by itself: the box stops it while the state partition or a disk of its is nearly full, and
+    /// starts it again when there is room.
+    #[serde(default)]
+    pub downloads: bool,
 }
 
 /// What the builder itself needs to find among the services; everything else about a service is its own affair.

@@ -171,6 +171,18 @@ fn endpoint(target: &BackupTarget, position: &str, report: &mut Report<'_>) {
     }
 }
 
+/// The UPS cuts the box's power at the end, and gives it back with the mains.
+pub(super) fn ups(facts: &Facts<'_>, report: &mut Report<'_>) {
+    if facts.profile.machine.ups.is_some() {
+        let message =
+            "the UPS switches a box off that has shut down: its firmware has to start it when power returns";
+        let finding = Finding::note("start-with-power", message);
+        let help =
+            "set \"Restore on AC Power Loss\" (or the like) to \"Power On\" in the machine's firmware (BIOS)";
+        report.add(At::Value(&["box", "ups"]), finding.help(help));
+    }
+}
+
 /// Who is told.
 pub(super) fn alerts(facts: &Facts<'_>, report: &mut Report<'_>) {
     let alerts = &facts.profile.alerts;

@@ -63,6 +63,7 @@ const RULES: &[Rule] = &[
     rule("ports behind the VPN", network::shared_namespace),
     rule("the VPN", care::vpn),
     rule("backups", care::backup),
+    rule("the UPS", care::ups),
     rule("alerts and mail", care::alerts),
     rule("what nothing acts on yet", pending::settings),
 ];

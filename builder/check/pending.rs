@@ -11,8 +11,7 @@ pub(super) fn settings(facts: &Facts<'_>, report: &mut Report<'_>) {
     let alerts = &profile.alerts;
     let mail = alerts.mail.is_some() && !alerts.to.contains(&Notifier::Mail);
     let forwarding = profile.vpn.as_ref().is_some_and(|vpn| vpn.port_forwarding);
-    let pending: [(bool, &[&str], &str); 3] = [
-        (profile.machine.ups.is_some(), &["box", "ups"], "the box does not watch a UPS"),
+    let pending: [(bool, &[&str], &str); 2] = [
         (forwarding, &["vpn", "port-forwarding"], "the torrent client is not told of the port"),
         (
             mail,

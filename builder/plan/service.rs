@@ -72,6 +72,8 @@ pub struct ServicePlan {
     pub setup: bool,
     /// Whether its folder has a program `check`.
     pub check: bool,
+    /// Whether it is stopped while there is no room.
+    pub downloads: bool,
     /// The ports that the box opens for it.
     #[serde(skip)]
     pub published: Vec<PublishedPort>,
@@ -178,6 +180,7 @@ impl Surroundings<'_> {
             seed: service.seed,
             setup: service.setup,
             check: service.check,
+            downloads: service.downloads,
             published,
             name: name.clone(),
         }

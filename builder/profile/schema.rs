@@ -79,7 +79,8 @@ pub struct BoxSettings {
     /// Whether secrets are sealed to the TPM as well. It never holds the only copy.
     #[serde(default)]
     pub tpm: bool,
-    /// The uninterruptible power supply that the box watches.
+    /// The uninterruptible power supply that the box watches: it tells of power cuts, and shuts down by itself before the
+    /// battery is empty. Have the firmware (BIOS) start the machine when power returns.
     pub ups: Option<Ups>,
 }
 
@@ -99,7 +100,7 @@ fn default_platform() -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ups {
-    /// Over USB.
+    /// Over USB, in the language that most of them speak there (HID, NUT's usbhid-ups).
     Usb,
 }
 

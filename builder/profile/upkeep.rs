@@ -131,7 +131,7 @@ pub struct BackupTarget {
     pub disk: Option<String>,
 }
 
-/// Who is told when something is wrong: services, disks, SMART, backups, failed units.
+/// Who is told when something is wrong: services, disks, SMART, the UPS, backups, failed units.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Alerts {

@@ -186,6 +186,22 @@ free = [name for name in wanted if not any(re.match(one, name) for one in black)
 wrong = [name for name in ["openssh-server", "systemd", "linux-libc-dev", "libc6"] if any(re.match(one, name) for one in black)]
 assert not free and not wrong, (free, wrong)'
 
+# The UPS: NUT's programs with the box's own files, and its program that has the power cut at the very end. No UPS is here.
+if [ ! -e "$rendered/etc/nut/ups.conf" ]; then
+	skip NUT "the profile has no UPS"
+elif ! has upsd; then
+	skip NUT "the root has no nut-server"
+else
+	inside systemd-tmpfiles --create nut-server.conf nut-common-tmpfiles.conf
+	check "ups prepare" inside /usr/lib/boxwright/ups prepare
+	check "NUT's user reads them, and nobody else" inside sh -c '[ "$(stat -Lc %a:%U:%G /etc/nut/upsmon.conf /etc/nut/upsd.users | sort -u)" = 640:root:nut ]'
+	check "a shutdown of another kind leaves the UPS alone" inside sh -c '/usr/lib/systemd/system-shutdown/nutshutdown 2>&1 | grep "Not in FSD"'
+	check "upsmon sees that the UPS is to be switched off" inside sh -c 'printf upsmon-shutdown-file >/run/boxwright/killpower; upsmon -K'
+	check "NUT asks the UPS for it" inside sh -c '/usr/lib/systemd/system-shutdown/nutshutdown 2>&1 | grep "Generic HID driver"'
+	rm "$work/root/run/boxwright/killpower"
+	check "upsd starts" inside sh -c 'ip link set lo up; upsd -F & sleep 1; upsc -l 127.0.0.1 2>&1 | grep -x ups; status=$?; kill $!; exit $status'
+fi
+
 # Docker.
 if has dockerd; then
 	check "dockerd --validate" inside dockerd --validate --restart=false --config-file /etc/docker/daemon.json

@@ -159,6 +159,57 @@ done
 holds "what stays broken is restarted, with patience"
 python3 "$service" status | grep -q '"ready": false'
 
+# A disk of 10 MiB, filled to so many KiB.
+mount -o remount,size=10m /srv/media
+fill() {
+	head -c "$1"k /dev/zero >/srv/media/filling
+}
+# What `watch` does about qBittorrent's room, alone.
+tend() {
+	python3 -B - "$tree/usr/lib/boxwright" <<'END'
+import sys
+sys.path.insert(0, sys.argv[1])
+import units
+from services import config, space
+service = config.planned()["qbittorrent"]
+space.tend(service, units.look([service["unit"]]))
+END
+}
+paused=/run/boxwright/services/qbittorrent.paused
+grep -q "ConditionPathExists=!$paused" "$tree/usr/lib/systemd/system/boxwright-service-qbittorrent.service"
+lacks 'sonarr.paused' <"$tree/usr/lib/systemd/system/boxwright-service-sonarr.service"
+fill 9400
+tend
+[ ! -e "$paused" ]
+fill 9800
+if python3 "$service" start qbittorrent 2>/run/said; then exit 1; fi
+grep -q 'qBittorrent: it is paused' /run/said && rm "$paused"
+python3 "$service" start sonarr
+python3 "$service" watch
+grep -q 'the disk media got 95% full' "$paused"
+grep -q -- '--no-block stop boxwright-service-qbittorrent.service' /run/systemctl.log
+grep -q 'qBittorrent: it is paused, since the disk media got 95% full' /run/boxwright/problems/service-qbittorrent
+lacks 'stop boxwright-service-\(sonarr\|plex\|gluetun\)' </run/systemctl.log
+holds "what downloads is stopped while its disk is nearly full, and nothing else is"
+fill 9400
+tend
+[ -e "$paused" ]
+lacks 'block start boxwright-service-qbittorrent' </run/systemctl.log
+fill 9000
+python3 "$service" watch
+[ ! -e "$paused" ]
+lacks 'it is paused' </run/boxwright/problems/service-qbittorrent
+grep -q -- '--no-block start boxwright-service-qbittorrent.service' /run/systemctl.log
+holds "and is started again when there is room"
+mount -o remount,size=10m /srv/state
+head -c 9900k /dev/zero >/srv/state/filling
+tend
+grep -q 'the state partition got 95% full' "$paused"
+rm /srv/state/filling
+tend
+[ ! -e "$paused" ]
+holds "a full state partition stops it as well"
+
 python3 - <<'END'
 import json
 path = "/run/docker-stand-in.json"

@@ -120,6 +120,10 @@ fn backups_and_alerts() {
             &["warning unused-key ntfy", "error bad-value \"ntfy.sh\""],
         ),
         (
+            "domain = \"example.com\" => domain = \"example.com\"\nups = \"usb\"",
+            &["note start-with-power \"usb\""],
+        ),
+        (
             "[alerts]\nmail = { host = \"smtp.example.net:25\", from = \"box\" }",
             &["warning not-yet mail", "error bad-value \"smtp.example.net:25\"", "error bad-value \"box\""],
         ),

@@ -80,6 +80,8 @@ def state_of(unit, seen):
     """One word or a few for a service; why it waits is among the problems."""
     if seen.get("ready"):
         return "runs"
+    if seen.get("paused"):
+        return "paused: no room"
     if seen.get("waits"):
         kinds = {word for reason in seen["waits"] for word in ("images", "secret", "disk") if f" {word}" in reason}
         return "waits for its " + " and ".join(sorted(kinds)) if kinds else "waits"
@@ -169,6 +171,12 @@ def backed_up():
     return minute(complete) if complete else None
 
 
+def power():
+    """What `ups look` saw of the UPS, or nothing where there is none."""
+    one = json_of(RUN / "ups.json")
+    return {key: one.get(key) for key in ("power", "charge", "runtime", "model")} if one else None
+
+
 def now():
     """Everything, as what `box status --json` prints."""
     box = described()
@@ -201,8 +209,22 @@ def now():
         "ports": box["ports"],
         "last_patch": patched(),
         "backup": {"at": box["backup"], "last": backed_up()} if box.get("backup") else None,
+        "ups": power(),
         "problems": problems(),
     }
+
+
+def steady(box):
+    """Without the figures of the UPS, which are others each time: what is shown when it is news."""
+    return {**box, "ups": box["ups"] and {**box["ups"], "charge": None, "runtime": None}}
+
+
+def ups_line(ups):
+    """The UPS in one line."""
+    parts = [{"mains": "on mains", "battery": "on battery"}.get(ups["power"], "does not answer")]
+    parts += [f"charged to {ups['charge']} %"] if ups["charge"] is not None else []
+    parts += [f"enough for {ups['runtime'] // 60} min"] if ups["runtime"] is not None else []
+    return "UPS: " + ", ".join(parts)
 
 
 def as_text(box):
@@ -220,6 +242,8 @@ def as_text(box):
         lines.append(f"SSH: {box['ssh']['hostname']} ({WORDS.get(box['ssh']['tunnel'], 'unknown')}), at home: {box['ssh']['lan']}")
     else:
         lines.append(f"SSH: at home: {box['ssh']['lan']}")
+    if box["ups"]:
+        lines.append(ups_line(box["ups"]))
     lines += table("services", [(one["name"], f"https://{one['hostname']}" if one["hostname"] else "", one["state"]) for one in box["services"]])
     words = {"active": "mounted", "activating": "looked for"}
     lines += table("disks", [(one["name"], one["path"], words.get(one["state"], "missing")) for one in box["disks"]])

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 
-from services import steps
+from services import space, steps
 from services.config import CONFIG, NOTES, as_user, fail, write
 
 RENDER_NODE = pathlib.Path("/dev/dri/renderD128")
@@ -124,6 +124,7 @@ def note(name, notes):
 def prepare(service):
     """What the containers need to find. Returns what the owner should read."""
     disks(service)
+    space.refuse(service)
     folders(service)
     optional_secrets(service)
     notes = probe(service)

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import units
-from services import steps
+from services import space, steps
 from services.config import NOTES, RUN, containers, planned, write
 
 STATUS = RUN / "services.status"
@@ -61,6 +61,9 @@ def look(service, states, found, before):
     elif steps.stopped(service).exists():
         reason = steps.stopped(service).read_text(encoding="utf-8").strip()
         shown["notes"].append(f"it was stopped: {reason}; see to that, then: box restart {service['name']}")
+    shown["paused"] = space.paused(service) is not None
+    if shown["paused"]:
+        shown["notes"].append(space.paused(service))
     hard = False
     for container in service["containers"]:
         word, final = trouble(container, found)
@@ -117,9 +120,11 @@ def watch(act):
     found = containers()
     shown = {}
     for name, service in watched.items():
+        if act:
+            space.tend(service, states)
         known = before.get(name, {})
         shown[name], hard = look(service, states, found, known)
-        if not act or shown[name]["unit"] != "active":
+        if not act or shown[name]["unit"] != "active" or shown[name]["paused"]:
             continue
         if shown[name]["stop"]:
             halt(service, shown[name]["notes"][-1])
@@ -139,6 +144,6 @@ def watch(act):
         write(STATUS, json.dumps(status, indent=1, sort_keys=True) + "\n")
         # These may take their time: the status is there before them.
         for name, service in watched.items():
-            if shown[name]["unit"] == "active" and steps.pending(service):
+            if shown[name]["unit"] == "active" and not shown[name]["paused"] and steps.pending(service):
                 subprocess.run([steps.LIBRARY / "service", "setup", name], check=False)
     return status
