@@ -4,7 +4,7 @@
 #[allow(dead_code, reason = "not all of it is used here")]
 #[path = "support/profiles.rs"]
 mod profiles;
-#[path = "services/trixie.rs"]
+#[path = "support/trixie.rs"]
 mod trixie;
 
 use boxwright::tool::Tool;
