@@ -89,6 +89,9 @@ pub struct Service {
     /// Whether a program `check` of its folder looks every half minute whether what runs is what the release says.
     #[serde(default)]
     pub check: bool,
+    /// Whether a program `report` of its folder is told every half minute how all services of the box do.
+    #[serde(default)]
+    pub report: bool,
 }
 
 /// What the builder itself needs to find among the services; everything else about a service is its own affair.

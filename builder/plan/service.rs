@@ -72,6 +72,8 @@ pub struct ServicePlan {
     pub setup: bool,
     /// Whether its folder has a program `check`.
     pub check: bool,
+    /// Whether its folder has a program `report`.
+    pub report: bool,
     /// The ports that the box opens for it.
     #[serde(skip)]
     pub published: Vec<PublishedPort>,
@@ -178,6 +180,7 @@ impl Surroundings<'_> {
             seed: service.seed,
             setup: service.setup,
             check: service.check,
+            report: service.report,
             published,
             name: name.clone(),
         }
