@@ -1,4 +1,4 @@
-"""A client of socket.io, for applications that offer nothing else: engine.io 4 over plain HTTP requests ("polling"), which every
+"""A client of socket.io, for applications that offer nothing else: engine.io 4 over plain HTTP requests ("polling"), which each
 server of it speaks. Text only; one call at a time.
 
 Whatever goes wrong is a `wiring.Trouble`: one sentence, without anything that was sent.
