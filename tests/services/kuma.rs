@@ -88,7 +88,10 @@ fn sources() -> Result<PathBuf> {
     tool("npm").args(install).current_dir(unfinished.path()).run()?;
     // What its pages look like is built by tools that are none of its dependencies; the server only wants a page to be there.
     fs::create_dir_all(unfinished.path().join("dist"))?;
-    fs::write(unfinished.path().join("dist/index.html"), "<html><head><title></title></head><body></body></html>")?;
+    fs::write(
+        unfinished.path().join("dist/index.html"),
+        "<html><head><title></title></head><body></body></html>",
+    )?;
     publish_dir(&unfinished.keep(), &target)?;
     Ok(target)
 }

@@ -97,12 +97,12 @@ class Kuma:
         self.user = (self.user[0], passwords["newPassword"])
         return self.changed()
 
-    def on_prepare2FA(self, _, password):
-        return {}
-
     def on_save2FA(self, _, password):
         self.second_factor = True
         return self.changed()
+
+    def on_prepare2FA(self, *_):
+        return {}
 
     # ---- settings, notifications
 
@@ -211,7 +211,7 @@ class Session:
     """One connection."""
 
     def __init__(self, number):
-        self.sid, self.logged_in, self.hears = f"session-{number}", False, False
+        self.sid, self.logged_in, self.hears, self.pinged = f"session-{number}", False, False, False
         self.packets = queue.Queue()
 
     def say(self, *values):
@@ -226,11 +226,17 @@ class Session:
             self.packets.put('40{"sid":"x"}')
             self.say("info", {})
             threading.Timer(0.1, self.listen).start()
+        elif packet == "3":
+            self.pinged = False
+        elif self.pinged:
+            # Who does not answer a ping is gone.
+            self.packets.put("1")
         elif packet.startswith("42") and self.hears:
             number, rest = re.fullmatch(r"42(\d+)(.*)", packet, re.DOTALL).groups()
             name, *values = json.loads(rest)
             answer = APPLICATION.answer(self, name, values)
             # A ping in between, as there may be one at any time.
+            self.pinged = True
             self.packets.put("2")
             self.packets.put(f"43{number}{json.dumps(answer)}")
 
@@ -269,10 +275,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send(str(APPLICATION.writes))
         elif at.path == "/":
             names = [name for one in APPLICATION.pages.values() for name in one["config"]["domainNameList"]]
-            if self.headers["Host"] in names:
-                self.send("the status page")
-            else:
-                self.send("", 302, Location="/dashboard")
+            there = self.headers["Host"] in names
+            self.send("the status page") if there else self.send("", 302, Location="/dashboard")
         else:
             self.send("", 404)
 
