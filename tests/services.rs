@@ -7,6 +7,8 @@ mod access;
 mod audit;
 #[path = "support/go.rs"]
 mod go;
+#[path = "services/kuma.rs"]
+mod kuma;
 #[path = "support/trixie.rs"]
 mod trixie;
 
@@ -375,7 +377,7 @@ fn the_programs_do_their_work_on_a_box_of_stand_ins() {
     let run = run.args([folder.path(), &here]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let said = run.output().unwrap_or_else(|error| panic!("{error:#}"));
     let said = String::from_utf8(said).unwrap();
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 19, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 20, "{said}");
 }
 
 #[test]
@@ -433,7 +435,10 @@ fn the_real_cloudflared_accepts_the_rules() {
     for (address, expected) in [
         ("https://sonarr.example.com/", "http://sonarr:8989"),
         ("https://status.example.com/status/box", "http://uptime-kuma:3001"),
+        ("https://status.example.com/", "http://uptime-kuma:3001"),
         ("https://status.example.com/dashboard", "http_status:404"),
+        ("https://status.example.com/api/push/token", "http_status:404"),
+        ("https://status.example.com/socket.io/", "http_status:404"),
         ("https://count.example.com/script.js", "http://umami:3000"),
         ("https://count.example.com/login", "http_status:404"),
         ("https://other.example.com/", "http_status:404"),

@@ -25,7 +25,7 @@ pub struct Secret {
     /// When it is needed at all.
     #[serde(default)]
     pub when: Option<SecretWhen>,
-    /// Whether only the service's programs `seed` and `setup` get it, and no container.
+    /// Whether only the service's programs on the box (`seed`, `setup`, `report`) get it, and no container.
     #[serde(default)]
     pub host_only: bool,
     /// The containers that get it, under `/run/secrets/<name>`; all of the service's if empty.

@@ -93,6 +93,9 @@ pub struct Service {
     /// starts it again when there is room.
     #[serde(default)]
     pub downloads: bool,
+    /// Whether a program `report` of its folder is told every half minute how all services of the box do.
+    #[serde(default)]
+    pub report: bool,
 }
 
 /// What the builder itself needs to find among the services; everything else about a service is its own affair.

@@ -74,6 +74,8 @@ pub struct ServicePlan {
     pub check: bool,
     /// Whether it is stopped while there is no room.
     pub downloads: bool,
+    /// Whether its folder has a program `report`.
+    pub report: bool,
     /// The ports that the box opens for it.
     #[serde(skip)]
     pub published: Vec<PublishedPort>,
@@ -181,6 +183,7 @@ impl Surroundings<'_> {
             setup: service.setup,
             check: service.check,
             downloads: service.downloads,
+            report: service.report,
             published,
             name: name.clone(),
         }

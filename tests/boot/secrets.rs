@@ -14,7 +14,7 @@ use crate::profiles;
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// The files under /run/boxwright/secrets: mode, owner, name.
-const FILES: [&str; 15] = [
+const FILES: [&str; 17] = [
     "400 0:0 box/backup-password",
     "400 0:0 box/ssh-tunnel",
     "400 0:0 gluetun/control-key",
@@ -24,6 +24,8 @@ const FILES: [&str; 15] = [
     "400 0:0 jellyfin/password",
     "400 0:0 sonarr/password",
     "400 0:0 sonarr/qbittorrent",
+    "400 0:0 uptime-kuma/password",
+    "400 0:0 uptime-kuma/push-key",
     "400 1000:1000 qbittorrent/password",
     "400 1000:1000 sonarr/api-key",
     "400 33:33 nextcloud/admin-password",

@@ -147,7 +147,7 @@ grep -q -- '--no-block restart boxwright-service-sonarr.service' /run/systemctl.
 lacks 'restart boxwright-service-gluetun' </run/systemctl.log
 lacks 'restart boxwright-service-uptime-kuma' </run/systemctl.log
 holds "what lost its namespace is restarted at once"
-grep -q 'Uptime Kuma: its container uptime-kuma is unhealthy' /run/boxwright/problems/service-uptime-kuma
+grep -q 'Uptime Kuma: .*its container uptime-kuma is unhealthy' /run/boxwright/problems/service-uptime-kuma
 [ ! -e /run/boxwright/problems/service-nextcloud ]
 holds "what is broken is said"
 look=0
@@ -209,6 +209,27 @@ rm /srv/state/filling
 tend
 [ ! -e "$paused" ]
 holds "a full state partition stops it as well"
+
+python3 - <<'END'
+import json
+path = "/run/docker-stand-in.json"
+state = json.load(open(path))
+state["containers"]["uptime-kuma"]["NetworkSettings"] = {"Networks": {"one": {"IPAddress": "127.0.0.1"}}}
+json.dump(state, open(path, "w"))
+END
+echo done >/run/boxwright/services/uptime-kuma.setup
+report=/etc/boxwright/services/uptime-kuma/report
+printf '#!/bin/sh\necho "$URLS" >/run/told\ncat "$STATUS" >>/run/told\necho "it does not listen" >&2\nexit 1\n' >"$report"
+python3 "$service" report
+grep -q '"uptime-kuma": "http://127.0.0.1:3001"' /run/told
+grep -q '"jellyfin": "healthy"' /run/told
+python3 "$service" watch
+grep -q 'Uptime Kuma: .*its report failed: it does not listen' /run/boxwright/problems/service-uptime-kuma
+printf '#!/bin/sh\n' >"$report"
+python3 "$service" report
+python3 "$service" watch
+lacks 'its report failed' </run/boxwright/problems/service-uptime-kuma
+holds "who wants to know how the others do is told, and what goes wrong with that is said"
 
 python3 - <<'END'
 import json

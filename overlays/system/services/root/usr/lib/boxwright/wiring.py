@@ -101,7 +101,7 @@ def run(main):
         main()
     except Trouble as trouble:
         sys.exit(str(trouble))
-    except (KeyError, IndexError, TypeError, AttributeError, StopIteration) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, StopIteration) as error:
         sys.exit(f"an application answered something else than expected: {type(error).__name__} {error}")
 
 

@@ -1,16 +1,17 @@
 """The programs of a service: `seed` before its containers start, `setup` afterwards, which puts right what only its API can,
-and `check` as long as they run."""
+`check` as long as they run, and `report`, which is told how all services do."""
 
 import json
 import pathlib
 import subprocess
+import sys
 
 from services.config import CONFIG, NOTES, RUN, containers, fail, planned, write
 
 # Where wiring.py is, for programs in Python.
 LIBRARY = pathlib.Path(__file__).resolve().parent.parent
-# Seconds that a service's `setup` may take; then it is tried again half a minute later. A `check` only asks.
-SETUP_TIME, CHECK_TIME = 45, 20
+# Seconds that a service's `setup` may take; then it is tried again half a minute later. A `check` only asks, a `report` tells.
+SETUP_TIME, CHECK_TIME, REPORT_TIME = 45, 20, 25
 # The exit status of a `check` for what must not run any longer.
 STOP = 3
 
@@ -62,20 +63,46 @@ def seed(service):
         run(service, "seed")
 
 
-def setup(service):
-    """What failed is kept for `box status`, and tried again by `watch`."""
-    failed = failure(service)
+def call(service, name, seconds, failed, more=None):
+    """Runs a program that calls the service's API. The last line of one that fails is kept in a file; returns all it said."""
     try:
-        more = {"URLS": json.dumps(urls(service), sort_keys=True), "PYTHONPATH": str(LIBRARY), "PYTHONDONTWRITEBYTECODE": "1"}
-        run(service, "setup", more, stderr=subprocess.PIPE, text=True, timeout=SETUP_TIME)
+        more = {
+            "URLS": json.dumps(urls(service), sort_keys=True),
+            "PYTHONPATH": str(LIBRARY),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **(more or {}),
+        }
+        run(service, name, more, stderr=subprocess.PIPE, text=True, timeout=seconds)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         said = error.stderr or ""
         said = said.decode(errors="replace") if isinstance(said, bytes) else said
-        last = (said.strip().splitlines() or [f"it took longer than {SETUP_TIME} s"])[-1]
+        last = (said.strip().splitlines() or [f"it took longer than {seconds} s"])[-1]
         write(failed, last[:300] + "\n")
-        fail(said.strip() or last)
+        return said.strip() or last
     failed.unlink(missing_ok=True)
+    return None
+
+
+def setup(service):
+    """What failed is kept for `box status`, and tried again by `watch`."""
+    said = call(service, "setup", SETUP_TIME, failure(service))
+    if said:
+        fail(said)
     write(success(service), "done\n")
+
+
+def report():
+    """Tells how the services do to those that want to know it. `box status` says which of them did not take it."""
+    found = containers()
+    for service in planned().values():
+        if not service["report"]:
+            continue
+        if not address(main_of(service), found):
+            unreported(service).unlink(missing_ok=True)
+            continue
+        said = call(service, "report", REPORT_TIME, unreported(service), {"STATUS": str(RUN / "services.status")})
+        if said:
+            print(f"{service['name']}: {said}", file=sys.stderr)
 
 
 def success(service):
@@ -86,6 +113,11 @@ def success(service):
 def failure(service):
     """What the setup said when it failed last."""
     return NOTES / f"{service['name']}.setup-failed"
+
+
+def unreported(service):
+    """What the report said when it failed last."""
+    return NOTES / f"{service['name']}.report-failed"
 
 
 def pending(service):

@@ -55,6 +55,8 @@ def look(service, states, found, before):
     unset = steps.pending(service) if active == "active" else None
     if unset:
         shown["notes"].append(unset)
+    elif active == "active" and steps.unreported(service).exists():
+        shown["notes"].append("its report failed: " + steps.unreported(service).read_text(encoding="utf-8").strip())
     wrong, shown["stop"] = steps.check(service, found) if active == "active" else (None, False)
     if wrong:
         shown["notes"].append(wrong)
