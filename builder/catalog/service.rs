@@ -89,6 +89,10 @@ pub struct Service {
     /// Whether a program `check` of its folder looks every half minute whether what runs is what the release says.
     #[serde(default)]
     pub check: bool,
+    /// Whether a program `owned` of its folder tells whether the owner's account exists: until then, its host name
+    /// answers 503.
+    #[serde(default)]
+    pub owned: bool,
 }
 
 /// What the builder itself needs to find among the services; everything else about a service is its own affair.

@@ -72,6 +72,10 @@ pub struct ServicePlan {
     pub setup: bool,
     /// Whether its folder has a program `check`.
     pub check: bool,
+    /// Whether its folder has a program `owned`.
+    pub owned: bool,
+    /// Whether a host name of it answers 503 until the owner's account exists.
+    pub gated: bool,
     /// The ports that the box opens for it.
     #[serde(skip)]
     pub published: Vec<PublishedPort>,
@@ -158,7 +162,7 @@ impl Surroundings<'_> {
                 .and_then(|audience| ingress::access(self.profile.cloudflare.as_ref()?, audience)),
             audience,
             hostname,
-            page_hostname: page,
+            page_hostname: page.clone(),
             lan: !published.is_empty(),
             url: service.exposure.as_ref().map(|exposure| url(service, exposure)),
             exposure: service.exposure.clone(),
@@ -178,6 +182,9 @@ impl Surroundings<'_> {
             seed: service.seed,
             setup: service.setup,
             check: service.check,
+            owned: service.owned,
+            gated: page.is_some() && ingress::gated(service.exposure.as_ref(), Audience::Everyone)
+                || audience.is_some_and(|audience| ingress::gated(service.exposure.as_ref(), audience)),
             published,
             name: name.clone(),
         }

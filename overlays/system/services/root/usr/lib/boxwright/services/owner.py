@@ -1,0 +1,34 @@
+"""What the owner of a service does by hand: come in before the tunnel leads there."""
+
+import json
+import os
+import pathlib
+import urllib.parse
+
+from services import gate, steps
+from services.config import fail
+
+BOX = pathlib.Path("/etc/boxwright/box.json")
+
+
+def way_in(service):
+    """Says how a browser on the owner's own computer reaches it: through SSH, and at home where a port is open."""
+    name, exposure = service["name"], service["exposure"]
+    if not exposure:
+        fail(f"{service['title']} has no page to open")
+    url = steps.urls(service).get(name)
+    if not url:
+        fail(f"{service['title']} does not run: see `box status`")
+    box = json.loads(BOX.read_text(encoding="utf-8"))
+    there = urllib.parse.urlsplit(url)
+    # A port below 1024 is root's on the other computer too.
+    port = there.port if there.port > 1023 else there.port + 8000
+    user = os.environ.get("SUDO_USER") or next(iter(box["admins"]), "ADMIN")
+    host = box["ssh"]["hostname"] or f"{box['name']}.local"
+    print("On your own computer, add -L to the command that you log in with, and leave it open:")
+    print(f"\n    ssh -L {port}:{there.hostname}:{there.port} {user}@{host}\n")
+    print(f"Then open there: {there.scheme}://localhost:{port}")
+    if any((one["service"], one["port"], one["source"]) == (name, there.port, "lan") for one in box["ports"]):
+        print(f"Or, at home: {there.scheme}://{box['name']}.local:{there.port}")
+    if gate.closed(service):
+        print("Make the owner's account. The host name leads there within two minutes: the tunnel starts again for it.")
