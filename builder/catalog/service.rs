@@ -93,6 +93,9 @@ pub struct Service {
     /// answers 503.
     #[serde(default)]
     pub owned: bool,
+    /// Whether a program `claim` of its folder ties the application to its owner's account elsewhere; for `box claim`.
+    #[serde(default)]
+    pub claim: bool,
 }
 
 /// What the builder itself needs to find among the services; everything else about a service is its own affair.

@@ -74,6 +74,8 @@ pub struct ServicePlan {
     pub check: bool,
     /// Whether its folder has a program `owned`.
     pub owned: bool,
+    /// Whether its folder has a program `claim`.
+    pub claim: bool,
     /// Whether a host name of it answers 503 until the owner's account exists.
     pub gated: bool,
     /// The ports that the box opens for it.
@@ -183,6 +185,7 @@ impl Surroundings<'_> {
             setup: service.setup,
             check: service.check,
             owned: service.owned,
+            claim: service.claim,
             gated: page.is_some() && ingress::gated(service.exposure.as_ref(), Audience::Everyone)
                 || audience.is_some_and(|audience| ingress::gated(service.exposure.as_ref(), audience)),
             published,

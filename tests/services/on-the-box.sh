@@ -130,6 +130,10 @@ holds "a setup that fails is said"
 python3 -c 'import json; s = json.load(open("/run/boxwright/services.status")); assert s["ready"], s'
 holds "with everything healthy the box is ready"
 
+grep -q "customConnections=\"http://every.local:32400,https://plex.example.com:443\"" "/srv/state/plex/config/Library/Application Support/Plex Media Server/Preferences.xml"
+[ "$(stat -c %a:%u:%g "/srv/state/plex/config/Library/Application Support/Plex Media Server/Preferences.xml")" = 600:1003:1004 ]
+holds "Plex is told of its host name before its first start"
+
 grep -q KnownProxies /srv/state/jellyfin/config/config/network.xml
 holds "Jellyfin knows the tunnel"
 
@@ -269,6 +273,13 @@ grep -q 'http://every.local:5055$' /run/said
 if box open gluetun 2>/run/said; then exit 1; fi
 grep -q 'Gluetun has no page to open' /run/said
 holds "its owner is told the way in"
+if box claim sonarr 2>/run/said; then exit 1; fi
+grep -q 'what is: plex$' /run/said
+printf '#!/bin/sh\nread -r token\necho "$token $UNIT $URLS" >/run/claimed\n' >"$services/plex/claim"
+at plex
+echo claim-token | python3 "$service" claim plex
+grep -q '^claim-token boxwright-service-plex.service {"plex": "http://127.0.0.1:32400"}$' /run/claimed
+holds "what has to be claimed asks its owner"
 
 python3 "$service" stop nextcloud || exit 1
 calls | grep 'down --remove-orphans'

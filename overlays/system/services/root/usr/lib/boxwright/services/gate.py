@@ -42,4 +42,5 @@ def sentence(service):
     if not closed(service):
         return None
     names = " and ".join(name for name in (service["hostname"], service["page_hostname"]) if name)
-    return f"{names} answers 503 until its owner's account exists; to make it: box open {service['name']}"
+    other = f", or: box claim {service['name']}" if service["claim"] else ""
+    return f"{names} answers 503 until its owner's account exists; to make it: box open {service['name']}{other}"

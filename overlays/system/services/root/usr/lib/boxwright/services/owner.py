@@ -1,14 +1,20 @@
-"""What the owner of a service does by hand: come in before the tunnel leads there."""
+"""What the owner of a service does by hand: come in before the tunnel leads there, and tie it to an account elsewhere."""
 
 import json
 import os
 import pathlib
+import subprocess
 import urllib.parse
 
 from services import gate, steps
-from services.config import fail
+from services.config import fail, planned
 
 BOX = pathlib.Path("/etc/boxwright/box.json")
+
+
+def able(flag):
+    """The services of this box that have a program, in words."""
+    return ", ".join(name for name, service in planned().items() if service[flag]) or "none"
 
 
 def way_in(service):
@@ -32,3 +38,19 @@ def way_in(service):
         print(f"Or, at home: {there.scheme}://{box['name']}.local:{there.port}")
     if gate.closed(service):
         print("Make the owner's account. The host name leads there within two minutes: the tunnel starts again for it.")
+
+
+def claim(service):
+    """Runs its `claim`, which asks on this terminal."""
+    if not service["claim"]:
+        fail(f"{service['title']} is not tied to an account elsewhere; what is: {able('claim')}")
+    by_hand(service, "claim")
+
+
+def by_hand(service, program, arguments=(), **options):
+    """Runs a program that its owner asked for; it has said itself why it failed."""
+    more = {"URLS": json.dumps(steps.urls(service), sort_keys=True), "UNIT": service["unit"]}
+    try:
+        steps.run(service, program, more, arguments, **options)
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(error.returncode if 0 < error.returncode < 128 else 1) from None
