@@ -371,7 +371,7 @@ fn the_programs_do_their_work_on_a_box_of_stand_ins() {
     let run = run.args([folder.path(), &here]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let said = run.output().unwrap_or_else(|error| panic!("{error:#}"));
     let said = String::from_utf8(said).unwrap();
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 23, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 24, "{said}");
 }
 
 #[test]
@@ -404,6 +404,12 @@ fn holds_on_the_rendered(program: &str, count: std::ops::RangeInclusive<usize>) 
 #[test]
 fn who_owns_an_application_is_found_out_and_plex_is_claimed() {
     holds_on_the_rendered("owned.py", 10..=10);
+}
+
+#[test]
+fn logins_that_were_lost_get_a_new_password() {
+    // The last one needs PostgreSQL.
+    holds_on_the_rendered("logins.py", 7..=8);
 }
 
 /// The real cloudflared, where somebody has put one: it is no package, and its module cannot be installed by name.

@@ -244,6 +244,7 @@ login = "after-setup"
             ("egress = true", "stop = \"1 minute\"\negress = true", "service-duration", 8),
             ("owned = true\n", "\n", "service-exposure", 16),
             ("login = \"after-setup\"", "login = \"own\"", "service-exposure", 7),
+            ("owned = true", "owned = true\nreset-login = true\nlost-login = \"ask\"", "service-exposure", 9),
         ];
         for (from, to, code, line) in table {
             assert!(GOOD.contains(from), "{from}");

@@ -77,6 +77,10 @@ pub fn check(service: &Service) -> Vec<Wrong> {
     egress(&mut report, service);
     settings(&mut report, service);
     exposure(&mut report, service);
+    if service.reset_login && service.lost_login.is_some() {
+        let message = "`reset-login` gives new passwords: nothing else is to be done".to_owned();
+        report.help(&["lost-login"], "service-exposure", message, "remove one of the two");
+    }
     report.list
 }
 

@@ -76,6 +76,10 @@ pub struct ServicePlan {
     pub owned: bool,
     /// Whether its folder has a program `claim`.
     pub claim: bool,
+    /// Whether its folder has a program `reset-login`.
+    pub reset_login: bool,
+    /// What to do about a lost password where it has none.
+    pub lost_login: Option<String>,
     /// Whether a host name of it answers 503 until the owner's account exists.
     pub gated: bool,
     /// The ports that the box opens for it.
@@ -186,6 +190,8 @@ impl Surroundings<'_> {
             check: service.check,
             owned: service.owned,
             claim: service.claim,
+            reset_login: service.reset_login,
+            lost_login: service.lost_login.clone(),
             gated: page.is_some() && ingress::gated(service.exposure.as_ref(), Audience::Everyone)
                 || audience.is_some_and(|audience| ingress::gated(service.exposure.as_ref(), audience)),
             published,

@@ -280,6 +280,26 @@ at plex
 echo claim-token | python3 "$service" claim plex
 grep -q '^claim-token boxwright-service-plex.service {"plex": "http://127.0.0.1:32400"}$' /run/claimed
 holds "what has to be claimed asks its owner"
+box reset-login | grep -q 'works for: .*sonarr'
+if python3 "$service" reset-login plex me 2>/run/said; then exit 1; fi
+grep -q 'plex.tv: reset the password there' /run/said
+for user in -x '' "$(printf 'a\nb')"; do
+	if box reset-login sonarr "$user" >/dev/null 2>&1; then exit 1; fi
+done
+printf '#!/bin/sh\nread -r password\necho "$# $1 $password" >/run/reset\n' >"$services/sonarr/reset-login"
+box reset-login sonarr admin >/run/said
+grep -q '^1 admin 0123456789abcdef0123456789abcdef$' /run/reset
+grep -q '^password  0123456789abcdef0123456789abcdef$' /run/said
+box reset-login sonarr 'a b' >/run/said
+password=$(sed -n 's/^password  //p' /run/said)
+[ "${#password}" = 20 ]
+grep -q "^1 a b $password\$" /run/reset
+printf '#!/bin/sh\necho "no such user" >&2\nexit 1\n' >"$services/sonarr/reset-login"
+if box reset-login nobody me 2>/run/said; then exit 1; fi
+grep -q "there is no service nobody" /run/said
+if box reset-login sonarr uncle >/run/said 2>&1; then exit 1; fi
+[ "$(cat /run/said)" = 'no such user' ]
+holds "a new password is made, told once, and the box's own account keeps what box login tells"
 
 python3 "$service" stop nextcloud || exit 1
 calls | grep 'down --remove-orphans'

@@ -144,6 +144,14 @@ def owner(api, base):
     api.put(f"{base}/config/host/{host['id']}", host | {"password": password, "passwordConfirmation": password})
 
 
+def new_password(api, base, user, password):
+    """Gives the one account that there is a new password."""
+    host = api.get(f"{base}/config/host")
+    if host.get("username") != user:
+        raise Trouble(f"{api.service} has one account, and its name is {host.get('username') or 'not set yet'}")
+    api.put(f"{base}/config/host/{host['id']}", host | {"password": password, "passwordConfirmation": password})
+
+
 def provider(api, path, kind, values, more=None):
     """A download client or an application of the implementation `kind`, with these values; one that is there stays as its owner
     has it, but for where it finds the other."""

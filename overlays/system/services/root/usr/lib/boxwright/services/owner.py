@@ -1,15 +1,20 @@
-"""What the owner of a service does by hand: come in before the tunnel leads there, and tie it to an account elsewhere."""
+"""What the owner of a service does by hand: come in before the tunnel leads there, tie it to an account elsewhere, and give an
+account a new password."""
 
 import json
 import os
 import pathlib
+import secrets
 import subprocess
 import urllib.parse
 
 from services import gate, steps
-from services.config import fail, planned
+from services.config import RUN, fail, planned
 
 BOX = pathlib.Path("/etc/boxwright/box.json")
+# No two of these look alike.
+LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+LENGTH = 20
 
 
 def able(flag):
@@ -45,6 +50,24 @@ def claim(service):
     if not service["claim"]:
         fail(f"{service['title']} is not tied to an account elsewhere; what is: {able('claim')}")
     by_hand(service, "claim")
+
+
+def reset_login(service, user):
+    """Gives an account a new password: what `box login` tells for the one that the box made, and a new one for others."""
+    if not service["reset_login"]:
+        instead = service["lost_login"] or "it has no passwords that the box could change"
+        fail(f"{service['title']}: {instead}\n(box reset-login works for: {able('reset_login')})")
+    if not user.isprintable() or not user.strip() or user.startswith("-"):
+        fail("this is no user name")
+    account = (service["exposure"] or {}).get("owner") or {}
+    mine = account.get("user") == user
+    if mine:
+        password = (RUN / "secrets" / service["name"] / account["secret"]).read_text(encoding="utf-8").strip()
+    else:
+        password = "".join(secrets.choice(LETTERS) for _ in range(LENGTH))
+    by_hand(service, "reset-login", [user], input=password + "\n", text=True)
+    print(f"user      {user}\npassword  {password}")
+    print(f"(as `box login {service['name']}` tells it)" if mine else "It is shown this once.")
 
 
 def by_hand(service, program, arguments=(), **options):
