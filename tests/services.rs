@@ -377,7 +377,7 @@ fn the_programs_do_their_work_on_a_box_of_stand_ins() {
     let run = run.args([folder.path(), &here]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let said = run.output().unwrap_or_else(|error| panic!("{error:#}"));
     let said = String::from_utf8(said).unwrap();
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 20, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 28, "{said}");
 }
 
 #[test]
@@ -391,6 +391,31 @@ fn setups_wire_stand_ins_of_the_applications_together() {
         said => String::from_utf8(said.unwrap_or_else(|error| panic!("{error:#}"))).unwrap(),
     };
     assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 9, "{said}");
+}
+
+/// Runs a program of tests/services on everything rendered, and counts what holds.
+fn holds_on_the_rendered(program: &str, count: std::ops::RangeInclusive<usize>) {
+    let profile = every();
+    let plan = Plan::new(&profile, profile.catalog()).unwrap();
+    let folder = written(&rendered(&profile, &plan));
+    let run = Tool::new("python3").arg("-B").arg(project().join("tests/services").join(program));
+    let said = match run.arg(folder.path()).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output() {
+        Err(error) if error.to_string().starts_with("starting") => return eprintln!("SKIPPED: {error}"),
+        said => String::from_utf8(said.unwrap_or_else(|error| panic!("{error:#}"))).unwrap(),
+    };
+    said.lines().filter(|line| line.starts_with("SKIPPED")).for_each(|line| eprintln!("{line}"));
+    assert!(count.contains(&said.lines().filter(|line| line.starts_with("ok ")).count()), "{said}");
+}
+
+#[test]
+fn who_owns_an_application_is_found_out_and_plex_is_claimed() {
+    holds_on_the_rendered("owned.py", 10..=10);
+}
+
+#[test]
+fn logins_that_were_lost_get_a_new_password() {
+    // The last one needs PostgreSQL.
+    holds_on_the_rendered("logins.py", 7..=8);
 }
 
 /// The real cloudflared, where somebody has put one: it is no package, and its module cannot be installed by name.
@@ -422,16 +447,33 @@ fn the_real_cloudflared_accepts_the_rules() {
     let profile = every();
     let plan = Plan::new(&profile, profile.catalog()).unwrap();
     let folder = written(&rendered(&profile, &plan));
-    let config = folder.path().join("etc/boxwright/services/cloudflared/config.yml");
-    let call = |words: &[&str]| {
+    let at = folder.path().join("etc/boxwright/services/cloudflared");
+    let (state, owned) = (folder.path().join("state"), folder.path().join("owned"));
+    fs::create_dir_all(state.join("config")).unwrap();
+    let config = state.join("config/config.yml");
+    let call = |config: &Path, words: &[&str]| {
         Tool::new(&program)
             .args(["tunnel", "--config"])
-            .arg(&config)
+            .arg(config)
             .args(words)
             .env("HOME", "/nonexistent")
             .output()
     };
-    call(&["ingress", "validate"]).unwrap_or_else(|error| panic!("{error:#}"));
+    let leads = |address: &str, expected: &str| {
+        let said = String::from_utf8(call(&config, &["ingress", "rule", address]).unwrap()).unwrap();
+        assert!(said.contains(&format!("service: {expected}")), "{address}: {said}");
+    };
+    call(&at.join("config.yml"), &["ingress", "validate"]).unwrap_or_else(|error| panic!("{error:#}"));
+    // What `seed` makes of it: while Seerr has no owner, and when it has one.
+    for expected in ["http_status:503", "http://seerr:5055"] {
+        let seed = Tool::new("python3").args(["-IB".as_ref(), at.join("seed").as_os_str()]);
+        let seed = seed.env("STATE", &state).env("OWNED", &owned).env("PATH", "/usr/bin:/bin");
+        seed.run().unwrap_or_else(|error| panic!("{error:#}"));
+        call(&config, &["ingress", "validate"]).unwrap_or_else(|error| panic!("{error:#}"));
+        leads("https://requests.example.com/login", expected);
+        fs::create_dir_all(&owned).unwrap();
+        fs::write(owned.join("seerr"), "").unwrap();
+    }
     for (address, expected) in [
         ("https://sonarr.example.com/", "http://sonarr:8989"),
         ("https://status.example.com/status/box", "http://uptime-kuma:3001"),
@@ -443,7 +485,6 @@ fn the_real_cloudflared_accepts_the_rules() {
         ("https://count.example.com/login", "http_status:404"),
         ("https://other.example.com/", "http_status:404"),
     ] {
-        let said = String::from_utf8(call(&["ingress", "rule", address]).unwrap()).unwrap();
-        assert!(said.contains(&format!("service: {expected}")), "{address}: {said}");
+        leads(address, expected);
     }
 }

@@ -105,8 +105,13 @@ fn try_one(docker: &Docker, folder: &Path, name: &str, container: &Container) ->
     for (index, volume) in container.volumes.iter().enumerate().filter(|(_, volume)| volume.disk.is_none()) {
         let source = folder.join(format!("{name}-{index}"));
         match &volume.config {
-            Some(_) => std::fs::write(&source, "tunnel: x\ncredentials-file: /etc/credentials.json\ningress:\n  - service: http_status:404\n").unwrap(),
+            Some(_) => std::fs::write(&source, "").unwrap(),
             None => std::fs::create_dir(&source).unwrap(),
+        }
+        if name == "cloudflared" {
+            // As its `seed` writes it.
+            let rules = "tunnel: x\ncredentials-file: /etc/credentials.json\ningress:\n  - service: http_status:404\n";
+            std::fs::write(source.join("config.yml"), rules).unwrap();
         }
         let owner = match volume.owner {
             Some(User::Ids(uid, gid)) => (uid, gid),

@@ -52,7 +52,8 @@ pub struct OwnerAccount {
 pub enum Login {
     /// The application asks for a login from its first start: its owner's account is made by Boxwright.
     Own,
-    /// It has a login, but the first visitor becomes its owner: it must not be open to everyone before that.
+    /// It has a login, but the first visitor becomes its owner: until a program `owned` says that there is one, the tunnel
+    /// answers 503 to everyone but admins.
     AfterSetup,
     /// It has none.
     None,

@@ -178,7 +178,7 @@ title = "Kuma"
 about = "Watches"
 aliases = { watcher = "it is called kuma" }
 egress = ["direct"]
-
+owned = true
 [containers.kuma]
 image = "docker.io/louislam/uptime-kuma:2.5.3"
 user = "1000:1000"
@@ -242,6 +242,9 @@ login = "after-setup"
             ),
             ("egress = true\n", "", "service-egress", 6),
             ("egress = true", "stop = \"1 minute\"\negress = true", "service-duration", 8),
+            ("owned = true\n", "\n", "service-exposure", 16),
+            ("login = \"after-setup\"", "login = \"own\"", "service-exposure", 7),
+            ("owned = true", "owned = true\nreset-login = true\nlost-login = \"ask\"", "service-exposure", 9),
         ];
         for (from, to, code, line) in table {
             assert!(GOOD.contains(from), "{from}");

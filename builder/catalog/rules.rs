@@ -4,6 +4,7 @@
 //! In: services. Out: what is wrong and the path of keys to it. Nothing here reads files.
 
 use super::container_rules;
+use super::exposure::Login;
 use super::service::Service;
 use crate::profile::Egress;
 
@@ -76,6 +77,10 @@ pub fn check(service: &Service) -> Vec<Wrong> {
     egress(&mut report, service);
     settings(&mut report, service);
     exposure(&mut report, service);
+    if service.reset_login && service.lost_login.is_some() {
+        let message = "`reset-login` gives new passwords: nothing else is to be done".to_owned();
+        report.help(&["lost-login"], "service-exposure", message, "remove one of the two");
+    }
     report.list
 }
 
@@ -179,6 +184,16 @@ fn exposure(report: &mut Report, service: &Service) {
     if !["http", "https"].contains(&exposure.scheme.as_str()) {
         let message = format!("`{}` is no scheme for a web port", exposure.scheme);
         report.help(&["exposure", "scheme"], "service-exposure", message, "write `http` or `https`");
+    }
+    if exposure.login == Login::AfterSetup && !service.owned {
+        let message =
+            "nothing tells whether the owner's account exists, so that the first visitor could make it";
+        let help = "write a program `owned` (overlays/services/README.md) and `owned = true` at the top";
+        report.help(&["exposure", "login"], "service-exposure", message.to_owned(), help);
+    }
+    if service.owned && exposure.login != Login::AfterSetup {
+        let message = "nobody asks `owned`: the account is not made by the first visitor".to_owned();
+        report.help(&["owned"], "service-exposure", message, "remove it, or write `login = \"after-setup\"`");
     }
 }
 

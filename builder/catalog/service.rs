@@ -96,6 +96,18 @@ pub struct Service {
     /// Whether a program `report` of its folder is told every half minute how all services of the box do.
     #[serde(default)]
     pub report: bool,
+    /// Whether a program `owned` of its folder tells whether the owner's account exists: until then, its host name
+    /// answers 503.
+    #[serde(default)]
+    pub owned: bool,
+    /// Whether a program `claim` of its folder ties the application to its owner's account elsewhere; for `box claim`.
+    #[serde(default)]
+    pub claim: bool,
+    /// Whether a program `reset-login` of its folder gives an account a new password; for `box reset-login`.
+    #[serde(default)]
+    pub reset_login: bool,
+    /// What to do about a lost password instead, where no program can.
+    pub lost_login: Option<String>,
 }
 
 /// What the builder itself needs to find among the services; everything else about a service is its own affair.

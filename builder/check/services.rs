@@ -274,9 +274,17 @@ fn drawbacks_of<'a>(line: &Line<'_>, service: &'a Service) -> Vec<Drawback<'a>> 
             format!("{}'s own apps cannot pass Cloudflare Access: only browsers can", service.title);
         built_in(ACCESS_BLOCKS_APPS, message, "write for = \"everyone\"");
     }
-    if exposure.login == Login::AfterSetup && applies(When::Everyone, line) {
-        let message = format!("whoever opens {} first becomes its owner", service.title);
-        built_in(FIRST_VISITOR_OWNS, message, "write for = \"admin\" until your account is made");
+    let usage = line.usage;
+    let strangers = usage.page.is_some() || usage.at.is_some() && usage.audience() != Audience::Admin;
+    if exposure.login == Login::AfterSetup && strangers {
+        let (code, severity) = (FIRST_VISITOR_OWNS, Severity::Note);
+        let message = format!(
+            "whoever opens {} first becomes its owner: its host name answers 503 until there is one",
+            service.title
+        );
+        let help =
+            Some(format!("make your account first: `box open {}` on the box tells the way", service.name));
+        drawbacks.push(Drawback { code, severity, acceptable: false, message, help });
     }
     drawbacks
 }

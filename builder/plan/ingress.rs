@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::service::ServicePlan;
-use crate::catalog::Login;
+use crate::catalog::{Exposure, Login};
 use crate::profile::{Audience, Cloudflare};
 
 /// How cloudflared checks Access's tokens again.
@@ -28,8 +28,8 @@ pub struct IngressRule {
     pub access: Option<Access>,
     /// The service.
     pub service: String,
-    /// Whether the first visitor would become the application's owner.
-    pub after_setup: bool,
+    /// Whether it answers 503 until the owner's account exists: the first visitor would make it.
+    pub gated: bool,
 }
 
 /// How the tunnel checks who may come in; nothing where everyone may, or the profile has no application for them.
@@ -42,24 +42,30 @@ pub(super) fn access(cloudflare: &Cloudflare, audience: Audience) -> Option<Acce
     Some(Access { team: cloudflare.team.clone()?, aud: app.aud.as_slice().to_vec() })
 }
 
+/// Whether a host name for `audience` must not lead to the application before its owner's account exists. Behind Access for
+/// admins the owner is among the only ones who come in, and needs a way to make the account.
+pub(super) fn gated(exposure: Option<&Exposure>, audience: Audience) -> bool {
+    audience != Audience::Admin && exposure.is_some_and(|exposure| exposure.login == Login::AfterSetup)
+}
+
 /// The tunnel's rules: pages first, since they share a host name with nobody and let less through.
 pub(super) fn rules(services: &[ServicePlan]) -> Vec<IngressRule> {
     let mut rules = Vec::new();
     for service in services {
         let (Some(exposure), Some(url)) = (&service.exposure, &service.url) else { continue };
-        let rule = |hostname: &str, path: Option<&String>, access: Option<&Access>| IngressRule {
+        let rule = |hostname: &str, path: Option<&String>, audience, access: Option<&Access>| IngressRule {
             hostname: hostname.to_owned(),
             path: path.cloned(),
             url: url.clone(),
             access: access.cloned(),
             service: service.name.clone(),
-            after_setup: exposure.login == Login::AfterSetup,
+            gated: gated(Some(exposure), audience),
         };
         if let Some(hostname) = &service.page_hostname {
-            rules.push(rule(hostname, exposure.page.as_ref(), None));
+            rules.push(rule(hostname, exposure.page.as_ref(), Audience::Everyone, None));
         }
-        if let Some(hostname) = &service.hostname {
-            rules.push(rule(hostname, None, service.access.as_ref()));
+        if let (Some(hostname), Some(audience)) = (&service.hostname, service.audience) {
+            rules.push(rule(hostname, None, audience, service.access.as_ref()));
         }
     }
     rules

@@ -76,6 +76,16 @@ pub struct ServicePlan {
     pub downloads: bool,
     /// Whether its folder has a program `report`.
     pub report: bool,
+    /// Whether its folder has a program `owned`.
+    pub owned: bool,
+    /// Whether its folder has a program `claim`.
+    pub claim: bool,
+    /// Whether its folder has a program `reset-login`.
+    pub reset_login: bool,
+    /// What to do about a lost password where it has none.
+    pub lost_login: Option<String>,
+    /// Whether a host name of it answers 503 until the owner's account exists.
+    pub gated: bool,
     /// The ports that the box opens for it.
     #[serde(skip)]
     pub published: Vec<PublishedPort>,
@@ -162,7 +172,7 @@ impl Surroundings<'_> {
                 .and_then(|audience| ingress::access(self.profile.cloudflare.as_ref()?, audience)),
             audience,
             hostname,
-            page_hostname: page,
+            page_hostname: page.clone(),
             lan: !published.is_empty(),
             url: service.exposure.as_ref().map(|exposure| url(service, exposure)),
             exposure: service.exposure.clone(),
@@ -184,6 +194,12 @@ impl Surroundings<'_> {
             check: service.check,
             downloads: service.downloads,
             report: service.report,
+            owned: service.owned,
+            claim: service.claim,
+            reset_login: service.reset_login,
+            lost_login: service.lost_login.clone(),
+            gated: page.is_some() && ingress::gated(service.exposure.as_ref(), Audience::Everyone)
+                || audience.is_some_and(|audience| ingress::gated(service.exposure.as_ref(), audience)),
             published,
             name: name.clone(),
         }

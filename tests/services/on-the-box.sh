@@ -27,7 +27,8 @@ mount --bind /run/usr /usr/bin
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 # The overlay of the boot has what asks systemd.
-cp "$stand_ins/../../overlays/system/boot/root/usr/lib/boxwright/units.py" "$tree/usr/lib/boxwright/"
+overlays=$stand_ins/../../overlays
+cp "$overlays/system/boot/root/usr/lib/boxwright/units.py" "$tree/usr/lib/boxwright/"
 service=$tree/usr/lib/boxwright/service
 networks=$tree/usr/lib/boxwright/networks
 
@@ -128,6 +129,10 @@ grep -q 'its setup has not succeeded yet: sonarr does not run yet' /run/boxwrigh
 holds "a setup that fails is said"
 python3 -c 'import json; s = json.load(open("/run/boxwright/services.status")); assert s["ready"], s'
 holds "with everything healthy the box is ready"
+
+grep -q "customConnections=\"http://every.local:32400,https://plex.example.com:443\"" "/srv/state/plex/config/Library/Application Support/Plex Media Server/Preferences.xml"
+[ "$(stat -c %a:%u:%g "/srv/state/plex/config/Library/Application Support/Plex Media Server/Preferences.xml")" = 600:1003:1004 ]
+holds "Plex is told of its host name before its first start"
 
 grep -q KnownProxies /srv/state/jellyfin/config/config/network.xml
 holds "Jellyfin knows the tunnel"
@@ -245,6 +250,128 @@ grep -q 'it serves something else' /run/boxwright/services/cloudflared.stopped
 grep -q 'cloudflared: it serves something else' /run/boxwright/problems/service-cloudflared
 grep -q 'ConditionPathExists=!/run/boxwright/services/cloudflared.stopped' "$tree/usr/lib/systemd/system/boxwright-service-cloudflared.service"
 holds "what must not run any longer is stopped, and said"
+
+# Seerr's hostname is for everyone, and nobody owns Seerr yet. Its `owned` and the tunnel's `check` end as they are told here.
+rm -f /run/boxwright/services/cloudflared.stopped
+for failed in /run/boxwright/services/*.setup-failed; do
+	echo done >"${failed%-failed}"
+done
+services=/etc/boxwright/services marker=/srv/state/.owned/seerr tunnel=/srv/state/cloudflared/config/config.yml
+at() {
+	python3 - "$1" <<'END'
+import json, sys
+path = "/run/docker-stand-in.json"
+state = json.load(open(path))
+state["containers"][sys.argv[1]]["NetworkSettings"] = {"Networks": {"one": {"IPAddress": "127.0.0.1"}}}
+json.dump(state, open(path, "w"))
+END
+}
+# Where the tunnel leads for the host name $1.
+leads() {
+	grep -A1 "hostname: \"$1\"" "$tunnel" | sed -n 's/ *service: //p'
+}
+# Watches once while `owned` ends with $1 and the tunnel's `check` with $2.
+looks() {
+	echo "$1" >/run/owned && echo "$2" >/run/checked
+	: >/run/systemctl.log
+	python3 "$service" watch
+}
+at seerr
+printf '#!/bin/sh\n[ "$URLS" ] && exit "$(cat /run/owned)"\n' >"$services/seerr/owned"
+printf '#!/bin/sh\necho "other rules" >&2\nexit "$(cat /run/checked)"\n' >"$services/cloudflared/check"
+python3 "$service" start cloudflared
+at cloudflared
+[ "$(leads requests.example.com)" = '"http_status:503"' ]
+[ "$(leads plex.example.com)" = '"http://plex:32400"' ]
+[ "$(stat -c %a:%u:%g "${tunnel%/*}" "$tunnel" | tr '\n' ' ')" = '755:0:0 644:0:0 ' ]
+looks 3 0
+grep -q '^Seerr: .*requests.example.com answers 503 until .*: box open seerr$' /run/boxwright/problems/service-seerr
+[ ! -e "$marker" ]
+[ ! -e /run/boxwright/problems/service-tautulli ]
+holds "without an owner a host name answers 503, and that is said"
+looks 1 0
+[ ! -e "$marker" ]
+looks 0 4
+[ "$(stat -c %a:%u "$marker" "${marker%/*}" | tr '\n' ' ')" = '600:0 700:0 ' ]
+[ ! -e /run/boxwright/problems/service-seerr ]
+grep -q -- '--no-block restart boxwright-service-cloudflared.service' /run/systemctl.log
+python3 "$service" start cloudflared
+at cloudflared
+[ "$(leads requests.example.com)" = '"http://seerr:5055"' ]
+holds "with an owner the tunnel starts again, and leads there"
+looks 1 0
+[ -e "$marker" ]
+looks 3 4
+[ ! -e "$marker" ]
+python3 "$service" start cloudflared
+at cloudflared
+[ "$(leads requests.example.com)" = '"http_status:503"' ]
+looks 0 0
+[ -e "$marker" ]
+rm -rf /srv/state/seerr
+python3 "$service" start seerr
+at seerr
+[ ! -e "$marker" ]
+holds "what cannot be told changes nothing, and a lost owner shuts it again"
+for _ in 1 2 3; do
+	looks 3 4
+	grep -q -- '--no-block restart boxwright-service-cloudflared.service' /run/systemctl.log
+	lacks ' stop ' </run/systemctl.log
+done
+looks 3 4
+grep -q -- '--no-block stop boxwright-service-cloudflared.service' /run/systemctl.log
+grep -q '^other rules' /run/boxwright/services/cloudflared.stopped
+looks 3 0
+holds "a start that does not help is not asked for for ever"
+
+cat >/etc/boxwright/box.json <<'END'
+{
+  "name": "every", "admins": ["admin"], "ssh": {"hostname": null},
+  "services": [{"name": "seerr", "unit": "s"}, {"name": "sonarr", "unit": "t"}, {"name": "gluetun", "unit": "u"}],
+  "ports": [{"service": "seerr", "port": 5055, "source": "lan"}]
+}
+END
+cp "$overlays/system/status/root/usr/lib/boxwright/status.py" "$tree/usr/lib/boxwright/"
+sed "s#/usr/lib/boxwright#$tree/usr/lib/boxwright#g" "$overlays/system/status/root/usr/bin/box" >/run/box
+chmod +x "$service"
+# The command of the box's owner.
+box() {
+	python3 /run/box "$@"
+}
+box open seerr >/run/said
+grep -q 'ssh -L 5055:127.0.0.1:5055 admin@every.local$' /run/said
+grep -q 'http://localhost:5055$' /run/said
+grep -q 'http://every.local:5055$' /run/said
+if box open gluetun 2>/run/said; then exit 1; fi
+grep -q 'Gluetun has no page to open' /run/said
+holds "its owner is told the way in"
+if box claim sonarr 2>/run/said; then exit 1; fi
+grep -q 'what is: plex$' /run/said
+printf '#!/bin/sh\nread -r token\necho "$token $UNIT $URLS" >/run/claimed\n' >"$services/plex/claim"
+at plex
+echo claim-token | python3 "$service" claim plex
+grep -q '^claim-token boxwright-service-plex.service {"plex": "http://127.0.0.1:32400"}$' /run/claimed
+holds "what has to be claimed asks its owner"
+box reset-login | grep -q 'works for: .*sonarr'
+if python3 "$service" reset-login plex me 2>/run/said; then exit 1; fi
+grep -q 'plex.tv: reset the password there' /run/said
+for user in -x '' "$(printf 'a\nb')"; do
+	if box reset-login sonarr "$user" >/dev/null 2>&1; then exit 1; fi
+done
+printf '#!/bin/sh\nread -r password\necho "$# $1 $password" >/run/reset\n' >"$services/sonarr/reset-login"
+box reset-login sonarr admin >/run/said
+grep -q '^1 admin 0123456789abcdef0123456789abcdef$' /run/reset
+grep -q '^password  0123456789abcdef0123456789abcdef$' /run/said
+box reset-login sonarr 'a b' >/run/said
+password=$(sed -n 's/^password  //p' /run/said)
+[ "${#password}" = 20 ]
+grep -q "^1 a b $password\$" /run/reset
+printf '#!/bin/sh\necho "no such user" >&2\nexit 1\n' >"$services/sonarr/reset-login"
+if box reset-login nobody me 2>/run/said; then exit 1; fi
+grep -q "there is no service nobody" /run/said
+if box reset-login sonarr uncle >/run/said 2>&1; then exit 1; fi
+[ "$(cat /run/said)" = 'no such user' ]
+holds "a new password is made, told once, and the box's own account keeps what box login tells"
 
 python3 "$service" stop nextcloud || exit 1
 calls | grep 'down --remove-orphans'

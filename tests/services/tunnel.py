@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds the program `check` of cloudflared's folder against what a tunnel may serve.
+"""Holds the programs `seed` and `check` of cloudflared's folder against what a tunnel may serve, with and without owners.
 
 tunnel.py TREE CLOUDFLARED    TREE is a rendered profile, CLOUDFLARED the stand-in, whose /config has the shape of the real one's
                               (2026.8, which adds every default of originRequest)
@@ -11,8 +11,10 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import unittest
 from contextlib import redirect_stderr
@@ -21,12 +23,36 @@ from importlib.util import module_from_spec, spec_from_loader
 from unittest import mock
 
 FOLDER = pathlib.Path(sys.argv[1]) / "etc/boxwright/services/cloudflared"
-PRINTED = subprocess.run(
-    ["sh", sys.argv[2], "served", "--config", FOLDER / "config.yml"], check=True, capture_output=True, text=True,
-).stdout
-LOADER = SourceFileLoader("check", str(FOLDER / "check"))
-CHECK = module_from_spec(spec_from_loader("check", LOADER))
-LOADER.exec_module(CHECK)
+WORK = pathlib.Path(tempfile.mkdtemp())
+STATE, OWNED = WORK / "state", WORK / "owned"
+os.environ.update(STATE=str(STATE), OWNED=str(OWNED))
+GATED = sorted({rule["gate"] for rule in json.loads((FOLDER / "ingress.json").read_text()) if rule["gate"]})
+
+
+def program(name):
+    loader = SourceFileLoader(name, str(FOLDER / name))
+    module = module_from_spec(spec_from_loader(name, loader))
+    loader.exec_module(module)
+    return module
+
+
+CHECK, SEED = program("check"), program("seed")
+
+
+def own(*names):
+    """Makes exactly these services have an owner."""
+    shutil.rmtree(OWNED, ignore_errors=True)
+    for name in names:
+        OWNED.mkdir(exist_ok=True)
+        (OWNED / name).touch()
+
+
+def printed():
+    """What cloudflared says that it serves once it was started with what `seed` writes."""
+    (STATE / "config").mkdir(parents=True, exist_ok=True)
+    SEED.main()
+    words = ["sh", sys.argv[2], "served", "--config", STATE / "config/config.yml"]
+    return json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
 
 class Metrics(http.server.BaseHTTPRequestHandler):
@@ -49,7 +75,8 @@ class Tunnel(unittest.TestCase):
         threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def setUp(self):
-        Metrics.config = json.loads(PRINTED)
+        own(*GATED)
+        Metrics.config = printed()
         self.rules = Metrics.config["config"]["ingress"]
 
     def check(self, address="127.0.0.1"):
@@ -104,6 +131,60 @@ class Tunnel(unittest.TestCase):
             with self.subTest(name):
                 Metrics.config["config"]["ingress"] = rules
                 self.assertEqual(self.check()[0], 3)
+
+    def led_to(self, config):
+        """Where each host name leads."""
+        return {rule["hostname"]: rule["service"] for rule in config["config"]["ingress"] if rule["path"] is None}
+
+    def test_without_an_owner_there_is_nothing_but_503(self):
+        self.assertIn("seerr", GATED)
+        self.assertNotIn("sonarr", GATED)
+        open_ = self.led_to(printed())
+        self.assertEqual(open_["requests.example.com"], "http://seerr:5055")
+        # Not even a folder: that is how a new box begins.
+        own()
+        shut = printed()
+        gates = {rule["hostname"] for rule in json.loads((FOLDER / "ingress.json").read_text()) if rule["gate"]}
+        for name, service in self.led_to(shut).items():
+            self.assertEqual(service, "http_status:503" if name in gates else open_[name], name)
+        before, after = Metrics.config["config"]["ingress"], shut["config"]["ingress"]
+        for one, other in zip(before, after, strict=True):
+            self.assertEqual({**one, "service": ""}, {**other, "service": ""})
+        Metrics.config = shut
+        self.assertEqual(self.check(), (0, ""))
+
+    def test_an_owner_who_came_or_went_asks_for_a_start(self):
+        own()
+        status, said = self.check()
+        self.assertEqual(status, 4, said)
+        Metrics.config = printed()
+        own("seerr")
+        self.assertEqual(self.check()[0], 4)
+        Metrics.config = printed()
+        self.assertEqual(self.check(), (0, ""))
+
+    def test_503_elsewhere_is_no_gate(self):
+        rule = next(rule for rule in self.rules if rule["hostname"] == "sonarr.example.com")
+        rule["service"] = "http_status:503"
+        self.assertEqual(self.check()[0], 3)
+
+    def test_a_gate_hides_no_other_change(self):
+        own()
+        for rule in self.rules:
+            if rule["hostname"] == "sonarr.example.com":
+                rule["service"] = "http://10.0.0.1:22"
+        self.assertEqual(self.check()[0], 3)
+
+    def test_rules_that_are_not_those_of_the_list_are_not_written(self):
+        text = (FOLDER / "config.yml").read_text()
+        for name, other in {
+            "another": text.replace("http://sonarr:8989", "http://sonarr:1"),
+            "one more": text.replace("  - service: http_status:404", "  - service: http_status:404\n  - service: http_status:404"),
+            "one fewer": text.replace("  - service: http_status:404\n", ""),
+        }.items():
+            with self.subTest(name), self.assertRaises(SystemExit):
+                self.assertNotEqual(other, text)
+                SEED.served(other)
 
     def test_no_answer_stops_nothing(self):
         with mock.patch.object(CHECK, "PORT", 1):

@@ -47,9 +47,15 @@ fn drawbacks_are_told_until_they_are_accepted() {
             "plex = { at = \"plex\", accept = [\"video-over-cloudflare\"] }",
             &["warning access-blocks-apps plex"],
         ),
+        (&format!("plex = {{}}\nseerr = {{ at = \"r\", {everyone} }}"), &["note first-visitor-owns seerr"]),
         (
-            &format!("plex = {{}}\nseerr = {{ at = \"r\", {everyone} }}"),
-            &["warning first-visitor-owns seerr"],
+            "plex = {}\nseerr = { at = \"r\", for = \"family\" }",
+            &["note first-visitor-owns seerr", "error no-access for"],
+        ),
+        ("plex = {}\nseerr = { at = \"r\" }", &[]),
+        (
+            &format!("plex = {{}}\nseerr = {{ at = \"r\", {everyone}, accept = [\"first-visitor-owns\"] }}"),
+            &["note first-visitor-owns seerr", "warning needless-accept \"first-visitor-owns\""],
         ),
     ];
     table.iter().for_each(|(change, expected)| row(change, expected));

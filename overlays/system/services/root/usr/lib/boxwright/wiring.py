@@ -4,6 +4,7 @@ In: URLS (JSON: where the box reaches the service and those that it talks to) an
 told names, never these addresses. A failure is one sentence on standard error; whoever started the program tries it again.
 """
 
+import http.client
 import json
 import os
 import pathlib
@@ -13,6 +14,8 @@ import urllib.parse
 import urllib.request
 
 SECONDS = 15
+# The exit status of an `owned` for "nobody yet".
+NOBODY = 3
 
 
 class Trouble(Exception):
@@ -73,6 +76,20 @@ class Api:
         except ValueError:
             return text
 
+    def look(self, path):
+        """The status of an answer and where it sends a browser, without going there."""
+        there = urllib.parse.urlsplit(self.url)
+        kind = http.client.HTTPSConnection if there.scheme == "https" else http.client.HTTPConnection
+        connection = kind(there.hostname, there.port, timeout=SECONDS)
+        try:
+            connection.request("GET", path, headers=self.headers)
+            answer = connection.getresponse()
+            return answer.status, answer.getheader("Location") or ""
+        except (OSError, http.client.HTTPException) as error:
+            raise Trouble(f"{self.service} cannot be reached: {error}") from None
+        finally:
+            connection.close()
+
     def get(self, path):
         return self.call("GET", path)
 
@@ -105,6 +122,15 @@ def run(main):
         sys.exit(f"an application answered something else than expected: {type(error).__name__} {error}")
 
 
+def whether(main):
+    """Runs an `owned`: there is an owner where `main` says so; what cannot be told changes nothing."""
+
+    def answer():
+        sys.exit(0 if main() else NOBODY)
+
+    run(answer)
+
+
 # ---- Sonarr, Radarr and Prowlarr have one API ------------------------------------------------------------------------
 
 
@@ -115,6 +141,14 @@ def owner(api, base):
         return
     password = needed("password")
     host |= {"authenticationMethod": "forms", "authenticationRequired": "enabled", "username": "admin"}
+    api.put(f"{base}/config/host/{host['id']}", host | {"password": password, "passwordConfirmation": password})
+
+
+def new_password(api, base, user, password):
+    """Gives the one account that there is a new password."""
+    host = api.get(f"{base}/config/host")
+    if host.get("username") != user:
+        raise Trouble(f"{api.service} has one account, and its name is {host.get('username') or 'not set yet'}")
     api.put(f"{base}/config/host/{host['id']}", host | {"password": password, "passwordConfirmation": password})
 
 

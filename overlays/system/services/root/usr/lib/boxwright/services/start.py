@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 
-from services import space, steps
+from services import gate, space, steps
 from services.config import CONFIG, NOTES, as_user, fail, write
 
 RENDER_NODE = pathlib.Path("/dev/dri/renderD128")
@@ -29,6 +29,8 @@ def folders(service):
     top = pathlib.Path(service["state"])
     if not os.path.ismount("/srv/state"):
         fail("/srv/state is not mounted")
+    if not top.exists():
+        gate.forget(service["name"])
     top.mkdir(mode=0o711, exist_ok=True)
     top.chmod(0o711)
     for container in service["containers"]:

@@ -1,5 +1,5 @@
 """The programs of a service: `seed` before its containers start, `setup` afterwards, which puts right what only its API can,
-`check` as long as they run, and `report`, which is told how all services do."""
+`check` and `owned` as long as they run, `report`, which is told how all services do, and those that its owner calls."""
 
 import json
 import pathlib
@@ -12,8 +12,12 @@ from services.config import CONFIG, NOTES, RUN, containers, fail, planned, write
 LIBRARY = pathlib.Path(__file__).resolve().parent.parent
 # Seconds that a service's `setup` may take; then it is tried again half a minute later. A `check` only asks, a `report` tells.
 SETUP_TIME, CHECK_TIME, REPORT_TIME = 45, 20, 25
-# The exit status of a `check` for what must not run any longer.
-STOP = 3
+# The exit status of a `check` for what must not run any longer, and for what only has to start again.
+STOP, AGAIN = 3, 4
+# The exit status of an `owned` for "there is no owner yet": not 1, with which programs end that failed.
+NOBODY = 3
+# A file for each service that has an owner; see gate.py.
+OWNED = "/srv/state/.owned"
 
 
 def address(container, found):
@@ -23,9 +27,9 @@ def address(container, found):
     return min((network["IPAddress"] for network in networks if network.get("IPAddress")), default=None)
 
 
-def urls(service):
+def urls(service, found=None):
     """Where the box reaches the service and those that it talks to."""
-    known, found, reached = planned(), containers(), {}
+    known, found, reached = planned(), containers() if found is None else found, {}
     for name in [service["name"], *service["talks_to"]]:
         other = known[name]
         if not other["url"]:
@@ -43,7 +47,7 @@ def main_of(service):
     return next(container for container in service["containers"] if container["main"])
 
 
-def run(service, name, more=None, **options):
+def run(service, name, more=None, arguments=(), **options):
     """Runs one of the service's own programs."""
     main = main_of(service)
     variables = {
@@ -51,11 +55,14 @@ def run(service, name, more=None, **options):
         "SECRETS": str(RUN / "secrets" / service["name"]),
         "OWNER_UID": str(main["uid"]),
         "OWNER_GID": str(main["gid"]),
+        "OWNED": OWNED,
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         "LC_ALL": "C.UTF-8",
+        "PYTHONPATH": str(LIBRARY),
+        "PYTHONDONTWRITEBYTECODE": "1",
         **(more or {}),
     }
-    return subprocess.run([CONFIG / service["name"] / name], env=variables, check=True, **options)
+    return subprocess.run([CONFIG / service["name"] / name, *arguments], env=variables, check=True, **options)
 
 
 def seed(service):
@@ -66,12 +73,7 @@ def seed(service):
 def call(service, name, seconds, failed, more=None):
     """Runs a program that calls the service's API. The last line of one that fails is kept in a file; returns all it said."""
     try:
-        more = {
-            "URLS": json.dumps(urls(service), sort_keys=True),
-            "PYTHONPATH": str(LIBRARY),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            **(more or {}),
-        }
+        more = {"URLS": json.dumps(urls(service), sort_keys=True), **(more or {})}
         run(service, name, more, stderr=subprocess.PIPE, text=True, timeout=seconds)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         said = error.stderr or ""
@@ -130,18 +132,32 @@ def pending(service):
 
 
 def check(service, found):
-    """What is not as it should be in a service that runs, and whether it must not go on."""
+    """What is not as it should be in a service that runs, and with which status its check ended."""
     at = address(main_of(service), found)
     if not service["check"] or not at:
-        return None, False
+        return None, 0
     try:
         run(service, "check", {"ADDRESS": at}, stderr=subprocess.PIPE, text=True, timeout=CHECK_TIME)
     except subprocess.TimeoutExpired:
-        return f"its check took longer than {CHECK_TIME} s", False
+        return f"its check took longer than {CHECK_TIME} s", 1
     except subprocess.CalledProcessError as error:
         said = (error.stderr or "").strip().splitlines()
-        return (said[-1] if said else f"its check ended with {error.returncode}")[:300], error.returncode == STOP
-    return None, False
+        return (said[-1] if said else f"its check ended with {error.returncode}")[:300], error.returncode
+    return None, 0
+
+
+def owned(service, found):
+    """Whether the application has an owner; nothing where it cannot be told."""
+    reached = urls(service, found)
+    if service["name"] not in reached:
+        return None
+    try:
+        run(service, "owned", {"URLS": json.dumps(reached, sort_keys=True)}, stderr=subprocess.DEVNULL, timeout=CHECK_TIME)
+    except subprocess.TimeoutExpired:
+        return None
+    except subprocess.CalledProcessError as error:
+        return False if error.returncode == NOBODY else None
+    return True
 
 
 def stopped(service):

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import units
-from services import space, steps
+from services import gate, space, steps
 from services.config import NOTES, RUN, containers, planned, write
 
 STATUS = RUN / "services.status"
@@ -14,6 +14,8 @@ STATUS = RUN / "services.status"
 PROBLEMS = RUN / "problems"
 # Broken for so many looks in a row (one each half minute) before a restart; doubled after each restart.
 PATIENCE = 10
+# A check that asks for so many restarts in a row gets none of them any more: the service is stopped.
+ASKED = 3
 
 
 def problem(name, sentence):
@@ -57,8 +59,14 @@ def look(service, states, found, before):
         shown["notes"].append(unset)
     elif active == "active" and steps.unreported(service).exists():
         shown["notes"].append("its report failed: " + steps.unreported(service).read_text(encoding="utf-8").strip())
-    wrong, shown["stop"] = steps.check(service, found) if active == "active" else (None, False)
-    if wrong:
+    wrong, status = steps.check(service, found) if active == "active" else (None, None)
+    shown["asked"] = {steps.AGAIN: before.get("asked", 0) + 1, None: before.get("asked", 0)}.get(status, 0)
+    shown["again"] = status == steps.AGAIN and shown["asked"] <= ASKED
+    shown["stop"] = status == steps.STOP or shown["asked"] > ASKED
+    closed = gate.sentence(service) if active == "active" else None
+    if closed:
+        shown["notes"].append(closed)
+    if wrong and not shown["again"]:
         shown["notes"].append(wrong)
     elif steps.stopped(service).exists():
         reason = steps.stopped(service).read_text(encoding="utf-8").strip()
@@ -111,6 +119,10 @@ def halt(service, reason):
     subprocess.run(["systemctl", "--no-block", "stop", service["unit"]], check=True)
 
 
+def restart(service):
+    subprocess.run(["systemctl", "--no-block", "restart", service["unit"]], check=True)
+
+
 def watch(act):
     try:
         before = json.loads(STATUS.read_text(encoding="utf-8"))["services"]
@@ -121,6 +133,11 @@ def watch(act):
     states = units.look([service["unit"] for service in watched.values()])
     found = containers()
     shown = {}
+    if act:
+        # Before the tunnel's own check, which asks for a start with other rules.
+        for service in watched.values():
+            if states.get(service["unit"], units.UNKNOWN).state == "active":
+                gate.renew(service, found)
     for name, service in watched.items():
         if act:
             space.tend(service, states)
@@ -131,6 +148,10 @@ def watch(act):
         if shown[name]["stop"]:
             halt(service, shown[name]["notes"][-1])
             continue
+        if shown[name]["again"]:
+            print(f"restarting {name}: its check asks for it")
+            restart(service)
+            continue
         # The tunnel and the VPN reconnect by themselves: restarting them would only take others down.
         patience = PATIENCE * 2 ** min(shown[name]["restarts"], 6)
         heals = service["role"] in ("ingress", "vpn") and not hard
@@ -138,7 +159,7 @@ def watch(act):
             print(f"restarting {name}: {shown[name]['containers']}")
             shown[name]["restarts"] += 1
             shown[name]["broken"] = 0
-            subprocess.run(["systemctl", "--no-block", "restart", service["unit"]], check=True)
+            restart(service)
     status = {"ready": all(one["ready"] for one in shown.values()), "time": int(time.time()), "services": shown}
     if act:
         for name, one in shown.items():
