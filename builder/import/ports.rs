@@ -33,7 +33,7 @@ impl Import<'_> {
             if web && self.exposure.is_none() {
                 if port.moved {
                     let message = format!(
-                        "the box opens {} itself where `lan = true` asks for it: it changes no port's number",
+                        "`lan = true` opens it at home as {}: a port keeps its number in the container",
                         port.range
                     );
                     self.report.once(&item.span, "port-moved", message);
