@@ -19,6 +19,7 @@ pub mod fetch;
 pub mod firmware;
 pub mod graph;
 pub mod images;
+pub mod import;
 pub mod inspect;
 pub mod interrupt;
 pub mod layers;

@@ -6,7 +6,8 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_boxwright");
-const VERBS: [&str; 9] = ["new", "check", "schema", "secrets", "lock", "render", "build", "inspect", "boot"];
+const VERBS: [&str; 10] =
+    ["new", "import", "check", "schema", "secrets", "lock", "render", "build", "inspect", "boot"];
 
 /// Each file under tests/cli is a transcript. `TRYCMD=overwrite cargo test --test cli` writes what is said now.
 #[test]

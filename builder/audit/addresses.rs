@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use serde_json::Value;
 
 use super::Breach;
@@ -19,11 +19,9 @@ pub(super) fn in_container(container: &Value, plan: &Plan, mut tell: impl FnMut(
         let mut texts = Vec::new();
         container.get(key).into_iter().for_each(|value| collect(value, &mut texts));
         for text in texts {
-            for word in text.split(|c: char| !(c.is_ascii_digit() || c == '.' || c == '/')) {
-                let word = word.trim_matches('/');
-                if is_foreign(word, plan) {
-                    tell(&format!("`{key}` has the address {word}"));
-                }
+            let own = |word: &str| plan.networks.iter().any(|one| word.parse() == Ok(one.subnet));
+            for word in private_addresses(text).filter(|word| !own(word)) {
+                tell(&format!("`{key}` has the address {word}"));
             }
         }
     }
@@ -38,12 +36,14 @@ fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
     }
 }
 
-/// Whether `word` is an address at home, of a container, or of a carrier's network. 127.0.0.1 is the container itself.
-fn is_foreign(word: &str, plan: &Plan) -> bool {
-    let subnet = word.parse::<Ipv4Net>().ok();
-    if subnet.is_some_and(|subnet| plan.networks.iter().any(|network| network.subnet == subnet)) {
-        return false;
-    }
+/// Every address or network in `text` that is at home, of a container, or of a carrier's network.
+pub fn private_addresses(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.split(|c: char| !(c.is_ascii_digit() || c == '.' || c == '/'));
+    words.map(|word| word.trim_matches('/')).filter(|word| is_private(word))
+}
+
+/// 127.0.0.1 is the container itself.
+fn is_private(word: &str) -> bool {
     let address = word.split('/').next().and_then(|word| word.parse::<Ipv4Addr>().ok());
     let carrier = |address: Ipv4Addr| address.octets()[0] == 100 && (64..128).contains(&address.octets()[1]);
     address.is_some_and(|one| one.is_private() || one.is_link_local() || carrier(one))

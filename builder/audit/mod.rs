@@ -8,6 +8,8 @@ mod addresses;
 mod compose;
 mod tunnel;
 
+pub use addresses::private_addresses;
+
 use serde_json::Value;
 
 use crate::catalog::Role;

@@ -77,7 +77,7 @@ pub(super) fn check(report: &mut Report, service: &Service, key: &str, container
             format!("`{key}` is no host name: lower-case letters, digits and `-` only"),
         );
     }
-    if let Some((message, help)) = wrong_image(&container.image) {
+    if let Some((message, help)) = image_fault(&container.image) {
         report.help(&["containers", key, "image"], "service-image", message, help);
     }
     for (index, capability) in container.capabilities.iter().enumerate() {
@@ -126,7 +126,7 @@ pub(super) fn check(report: &mut Report, service: &Service, key: &str, container
 }
 
 /// What is wrong with an image's name, and what to do.
-fn wrong_image(image: &str) -> Option<(String, String)> {
+pub fn image_fault(image: &str) -> Option<(String, String)> {
     if image.contains('@') {
         let message = format!("`{image}` has a digest: that is the lock's part");
         return Some((message, "write the name and the tag; `boxwright lock` adds the digest".to_owned()));

@@ -17,6 +17,7 @@ mod together;
 pub use advice::{Advice, Level, When};
 pub use backup::{Backup, Dump, Exec};
 pub use container::{Container, DiskFolder, Health, Limits, Networks, User, Volume};
+pub use container_rules::image_fault;
 pub use exposure::{Exposure, Login, Open, OwnerAccount, Port};
 pub use load::{Catalog, Found, parse};
 pub use rules::{EVERYONE, is_label};

@@ -60,6 +60,8 @@ pub enum SecretFormat {
     TunnelCredential,
     /// A WireGuard key: 32 bytes in base64.
     WireguardKey,
+    /// The addresses that belong to a WireGuard key, with commas between them; none is in a network of the profile.
+    WireguardAddresses,
 }
 
 /// A condition under which a secret is needed: every one that is written must hold.

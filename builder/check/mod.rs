@@ -59,6 +59,7 @@ const RULES: &[Rule] = &[
     rule("who works on which disk", disks::uses),
     rule("who owns a disk", disks::owners),
     rule("ranges of addresses", network::ranges),
+    rule("the VPN's own range", network::tunnel),
     rule("what may be reached in the house", network::reach),
     rule("ports behind the VPN", network::shared_namespace),
     rule("the VPN", care::vpn),

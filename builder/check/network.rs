@@ -57,6 +57,32 @@ pub(super) fn ranges(facts: &Facts<'_>, report: &mut Report<'_>) {
     }
 }
 
+/// The networks of the VPN's tunnel: what is inside them leaves by it, whoever else has them.
+pub(super) fn tunnel(facts: &Facts<'_>, report: &mut Report<'_>) {
+    let net = &facts.profile.network;
+    for (position, range) in facts.profile.vpn.iter().flat_map(|vpn| &vpn.addresses).enumerate() {
+        let position = position.to_string();
+        let path = ["vpn", "addresses", position.as_str()];
+        if *range != range.trunc() {
+            let finding = Finding::error("bad-network", format!("{range} is an address within a network"));
+            report.add(At::Value(&path), finding.help(format!("write \"{}\"", range.trunc())));
+        }
+        for (other, what) in net.around() {
+            if overlap(&other, *range) {
+                let message = format!("the VPN's tunnel, {range}, overlaps {what}, {other}");
+                let help = match what {
+                    "the range for containers" => {
+                        let taken: Vec<Ipv4Net> = net.lan.iter().copied().chain([*range]).collect();
+                        format!("write containers = \"{}\" in [network]", elsewhere(&taken))
+                    }
+                    _ => "give the network at home another range, or take another provider".to_owned(),
+                };
+                report.add(At::Value(&path), Finding::error("network-overlap", message).help(help));
+            }
+        }
+    }
+}
+
 fn overlap(one: &IpNet, other: Ipv4Net) -> bool {
     let other = IpNet::V4(other);
     one.contains(&other) || other.contains(one)

@@ -66,6 +66,8 @@ pub enum Colour {
 pub enum Verb {
     /// Make a profile from an example
     New(New),
+    /// Make a service of one's own from a Compose file
+    Import(Import),
     /// Say everything that is wrong with a profile, and what it means
     Check(Check),
     /// Print the JSON schema of profiles, for editors
@@ -94,6 +96,20 @@ pub struct New {
     /// The profile to start from: a name in profiles/, or a file
     #[arg(long, value_name = "PROFILE", default_value = "minimal")]
     pub from: String,
+}
+
+/// `import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The Compose file; what it mounts from beside itself is copied
+    #[arg(value_name = "COMPOSE.yaml")]
+    pub file: PathBuf,
+    /// The service's name, if it is not that of the file's project or folder
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The folder for the service's folder, if it is not the project's overlays/services
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
 }
 
 /// `check`

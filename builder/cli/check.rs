@@ -64,7 +64,7 @@ fn as_json(path: &std::path::Path, reading: &Reading) -> Value {
 }
 
 /// A finding with its place in lines and columns, which is what editors and CI systems take.
-fn finding(finding: &Finding, findings: &Findings) -> Value {
+pub(super) fn finding(finding: &Finding, findings: &Findings) -> Value {
     let position = |offset: Option<usize>| {
         let place = finding.place.as_ref()?;
         findings.position(&place.file, offset?)

@@ -8,6 +8,7 @@ mod boot;
 mod build;
 mod check;
 mod graph;
+mod import;
 mod inspect;
 mod lock;
 mod network;
@@ -25,7 +26,9 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-pub use args::{Boot, Build, Check, Cli, Colour, Global, Inspect, Lock, New, Render, Secrets, Until, Verb};
+pub use args::{
+    Boot, Build, Check, Cli, Colour, Global, Import, Inspect, Lock, New, Render, Secrets, Until, Verb,
+};
 use output::{Output, Rejected, StdoutClosed};
 
 use crate::diag::InputError;
@@ -60,6 +63,7 @@ impl Session {
     fn verb(&self, verb: &Verb) -> anyhow::Result<()> {
         match verb {
             Verb::New(arguments) => new::run(self, arguments),
+            Verb::Import(arguments) => import::run(self, arguments),
             Verb::Check(arguments) => check::run(self, arguments),
             Verb::Schema => schema::run(self),
             Verb::Secrets(arguments) => secrets::run(self, arguments),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -76,14 +77,30 @@ fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
         let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
             bail!("the name of {} is not UTF-8", entry.path().display());
         };
-        // Editors and file managers leave these; they are never meant for the box.
-        if name.ends_with('~') || name.ends_with(".swp") || name == ".DS_Store" {
-            continue;
+        if !is_left_behind(&name) {
+            found.push((name, entry.path()));
         }
-        found.push((name, entry.path()));
     }
     found.sort();
     Ok(found)
+}
+
+/// Whether a program that edits files leaves one of this name beside them; none is ever meant for the box.
+fn is_left_behind(name: &str) -> bool {
+    let of_emacs = name.starts_with(".#") || (name.len() > 2 && name.starts_with('#') && name.ends_with('#'));
+    let of_vim = name.starts_with('.') && [".swo", ".swp"].iter().any(|end| name.ends_with(end));
+    of_emacs || of_vim || name.ends_with('~') || name == ".DS_Store"
+}
+
+/// The first bytes of a file CACHEDIR.TAG, with which programs mark a folder that they can make again.
+const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
+
+/// Whether the folder `path` is a cache: Python's compiled files, or one that says so itself.
+fn is_cache(name: &str, path: &Path) -> bool {
+    let mut start = [0; CACHE_TAG.len()];
+    let mut tagged =
+        || fs::File::open(path.join("CACHEDIR.TAG")).and_then(|mut tag| tag.read_exact(&mut start));
+    name == "__pycache__" || (tagged().is_ok() && start == CACHE_TAG)
 }
 
 fn read_folder(folder: &Path, prefix: String, files: &mut BTreeMap<String, Source>) -> Result<()> {
@@ -92,7 +109,9 @@ fn read_folder(folder: &Path, prefix: String, files: &mut BTreeMap<String, Sourc
         let kind = fs::symlink_metadata(&path).with_context(reading)?.file_type();
         let key = format!("{prefix}{name}");
         if kind.is_dir() {
-            read_folder(&path, format!("{key}/"), files)?;
+            if !is_cache(&name, &path) {
+                read_folder(&path, format!("{key}/"), files)?;
+            }
         } else if kind.is_symlink() {
             let target = fs::read_link(&path).with_context(reading)?;
             let Some(target) = target.to_str() else {
@@ -106,4 +125,45 @@ fn read_folder(folder: &Path, prefix: String, files: &mut BTreeMap<String, Sourc
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_editors_and_linters_leave_is_not_taken_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join("system/x").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let tag = "Signature: 8a477f597d28d172789f06886806bc55\n# made by ruff\n";
+        for (path, text) in [
+            ("root/etc/a", "a"),
+            ("root/etc/a~", ""),
+            ("root/etc/.a.swp", ""),
+            ("root/etc/.a.swo", ""),
+            ("root/etc/#a#", ""),
+            ("root/etc/.DS_Store", ""),
+            ("root/usr/lib/x/run.py", "p"),
+            ("root/usr/lib/x/__pycache__/run.cpython-313.pyc", ""),
+            (".ruff_cache/CACHEDIR.TAG", tag),
+            (".ruff_cache/0.6/1234", ""),
+            // A folder that only has such a file is somebody's own.
+            ("root/etc/own/CACHEDIR.TAG", "about caches"),
+            ("root/etc/own/b", "b"),
+            ("root/etc/.hidden", "h"),
+            ("root/etc/#", "#"),
+        ] {
+            write(path, text);
+        }
+        std::os::unix::fs::symlink("ada@laptop.1", folder.path().join("system/x/root/etc/.#a")).unwrap();
+        let overlay = Overlay::load(folder.path(), "system/x").unwrap();
+        let expected =
+            ["#", ".hidden", "a", "own/CACHEDIR.TAG", "own/b"].map(|name| format!("root/etc/{name}"));
+        let expected = expected.into_iter().chain(["root/usr/lib/x/run.py".to_owned()]);
+        assert_eq!(overlay.files.keys().cloned().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -173,6 +173,16 @@ pub struct Network {
     pub hosts: BTreeMap<String, String>,
 }
 
+impl Network {
+    /// Every network that the profile itself names, with what it is: what a VPN's tunnel must stay clear of.
+    pub fn around(&self) -> Vec<(IpNet, &'static str)> {
+        let lan = self.lan.iter().map(|lan| (IpNet::V4(*lan), "the network at home"));
+        let hosts = self.hosts.values().filter_map(|text| super::values::network(text).ok());
+        let pool = (IpNet::V4(self.containers), "the range for containers");
+        std::iter::once(pool).chain(lan).chain(hosts.map(|host| (host, "a machine at home"))).collect()
+    }
+}
+
 impl Default for Network {
     fn default() -> Self {
         Self {
@@ -271,6 +281,11 @@ pub struct Vpn {
     /// Servers to use.
     #[serde(default)]
     pub hostnames: Vec<String>,
+    /// The networks that the tunnel's own addresses come from, where the provider tells them: such as "10.64.0.0/10".
+    /// The networks at home and those of containers stay clear of them.
+    #[serde(default)]
+    #[schemars(with = "Vec<Ipv4NetworkText>")]
+    pub addresses: Vec<Ipv4Net>,
     /// Whether the provider forwards a port to the torrent client.
     #[serde(default)]
     pub port_forwarding: bool,

@@ -154,7 +154,7 @@ impl Needs {
             SecretSource::Owner => {
                 let tunnel = profile.cloudflare.as_ref().map(|cloudflare| cloudflare.tunnel.clone());
                 let tunnel = tunnel.filter(|_| service.role == Some(Role::Ingress));
-                let shape = Shape::new(secret.format, tunnel);
+                let shape = Shape::new(secret.format, tunnel, &profile.network);
                 let obtain = secret.obtain.clone();
                 let need = Need { id: id.clone(), about, obtain, shape, public: false, users };
                 self.owner.insert(id.clone(), need);

@@ -5,11 +5,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::catalog::SecretFormat;
-use crate::profile::TunnelId;
+use crate::profile::{Network, TunnelId, values};
 
 use super::value::Value;
 
@@ -30,6 +31,8 @@ pub enum Shape {
     Tunnel(Option<TunnelId>),
     /// 32 bytes in base64.
     WireguardKey,
+    /// Addresses of a VPN's tunnel, clear of these networks.
+    WireguardAddresses(Vec<(IpNet, &'static str)>),
     /// A web address.
     Url,
 }
@@ -45,12 +48,13 @@ pub struct Wrong {
 
 impl Shape {
     /// The shape of a service's secret with this format.
-    pub fn new(format: SecretFormat, tunnel: Option<TunnelId>) -> Self {
+    pub fn new(format: SecretFormat, tunnel: Option<TunnelId>, network: &Network) -> Self {
         match format {
             SecretFormat::Text => Self::Text,
             SecretFormat::HexKey => Self::HexKey,
             SecretFormat::TunnelCredential => Self::Tunnel(tunnel),
             SecretFormat::WireguardKey => Self::WireguardKey,
+            SecretFormat::WireguardAddresses => Self::WireguardAddresses(network.around()),
         }
     }
 
@@ -78,6 +82,7 @@ impl Shape {
                 let help = "it is what `wg genkey` prints: 44 characters that end in `=`";
                 wrong("is not a WireGuard key", help)
             }
+            Self::WireguardAddresses(around) => tunnel_addresses(text, around),
             Self::Url if !["https://", "http://"].iter().any(|scheme| is_url(text, scheme)) => {
                 wrong("is not a web address", "write the whole address, such as \"https://hc-ping.com/UUID\"")
             }
@@ -92,6 +97,26 @@ impl Shape {
 
 fn wrong<T>(message: impl Into<String>, help: &'static str) -> Result<T, Wrong> {
     Err(Wrong { message: message.into(), help })
+}
+
+/// `text` as addresses with commas between them, none of them in one of the networks `around`.
+fn tunnel_addresses(text: &str, around: &[(IpNet, &'static str)]) -> Result<Value, Wrong> {
+    for address in text.split(',') {
+        let Ok(address) = values::network(address.trim()) else {
+            let help = "it is the `Address` of the provider's configuration, such as 10.64.0.2/32";
+            return wrong("is no list of addresses", help);
+        };
+        let within = |(other, _): &&(IpNet, &str)| other.contains(&address) || address.contains(other);
+        if let Some((other, what)) = around.iter().find(within) {
+            let message =
+                format!("has an address inside {what}, {other}: the tunnel would hide it, or it the tunnel");
+            return wrong(
+                message,
+                "write another range as `containers` in [network], or take another provider's address",
+            );
+        }
+    }
+    Ok(Value::new(text))
 }
 
 fn is_url(text: &str, scheme: &str) -> bool {
@@ -221,6 +246,32 @@ mod tests {
             token.trim_end_matches('=').to_owned(),
         ] {
             assert_eq!(shape.read(&text), Ok(value.clone()));
+        }
+    }
+
+    #[test]
+    fn a_tunnels_addresses_are_clear_of_the_networks_around_the_box() {
+        let network: Network =
+            toml::from_str("lan = [\"10.2.0.0/24\"]\nhosts = { nas = \"192.168.7.9\" }\n").unwrap();
+        let shape = Shape::new(SecretFormat::WireguardAddresses, None, &network);
+        for text in ["10.64.0.2/32", "10.64.0.2/32, fc00:bbbb::2/128", "10.2.1.2"] {
+            assert!(shape.read(text).is_ok(), "{text}");
+        }
+        for (text, part) in [
+            ("10.2.0.7/32", "the network at home, 10.2.0.0/24"),
+            ("fc00::2/128,10.2.0.7/16", "the network at home"),
+            ("10.213.40.1/32", "the range for containers, 10.213.0.0/16"),
+            ("192.168.7.9/32", "a machine at home"),
+            ("10.64.0.2/33", "no list of addresses"),
+            ("", "no list of addresses"),
+        ] {
+            let wrong = shape.read(text).unwrap_err();
+            assert!(wrong.message.contains(part), "{text}: {}", wrong.message);
+            assert!(
+                !wrong.message.contains("10.2.0.7") && !wrong.message.contains("40.1"),
+                "{}",
+                wrong.message
+            );
         }
     }
 

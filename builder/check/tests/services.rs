@@ -65,6 +65,18 @@ fn drawbacks_are_told_until_they_are_accepted() {
 fn the_vpn() {
     let vpn = "[vpn]\nprovider = \"mullvad\"";
     row(vpn, &["warning unused-section vpn"]);
+    let tunnel = |range: &str, more: &str, expected: &[&str]| {
+        let text = format!("qbittorrent = {{ disk = \"media\" }}\n{vpn}\naddresses = [\"{range}\"]\n{more}");
+        row(&text, expected);
+    };
+    tunnel("10.64.0.0/10", "", &[]);
+    tunnel(
+        "10.64.0.0/10",
+        "[network]\nlan = [\"10.70.1.0/24\"]",
+        &["error network-overlap \"10.64.0.0/10\""],
+    );
+    tunnel("10.0.0.0/8", "", &["error network-overlap \"10.0.0.0/8\""]);
+    tunnel("10.64.0.2/10", "", &["error bad-network \"10.64.0.2/10\""]);
     row("qbittorrent = { disk = \"media\" }", &["error no-vpn qbittorrent"]);
     row(&format!("qbittorrent = {{ disk = \"media\" }}\n{vpn}"), &[]);
     let open = "qbittorrent = { disk = \"media\", egress = \"direct\" }";
