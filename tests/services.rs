@@ -371,20 +371,36 @@ fn the_programs_do_their_work_on_a_box_of_stand_ins() {
     let run = run.args([folder.path(), &here]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let said = run.output().unwrap_or_else(|error| panic!("{error:#}"));
     let said = String::from_utf8(said).unwrap();
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 16, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 18, "{said}");
+}
+
+/// `every.toml` without the services of these names, rendered.
+fn rendered_without(names: &[&str]) -> tempfile::TempDir {
+    let stays = |line: &&str| !names.iter().any(|name| line.starts_with(&format!("{name} ")));
+    let text: Vec<&str> = include_str!("services/every.toml").lines().filter(stays).collect();
+    let profile = checked(&text.join("\n"));
+    let plan = Plan::new(&profile, profile.catalog()).unwrap();
+    written(&rendered(&profile, &plan))
+}
+
+/// How many lines `script` prints, each for something that holds, about these trees.
+fn held(script: &str, trees: &[&tempfile::TempDir]) -> usize {
+    let run = Tool::new("python3").arg("-B").arg(project().join("tests/services").join(script));
+    let run = run.args(trees.iter().map(|tree| tree.path())).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let said = String::from_utf8(run.output().unwrap_or_else(|error| panic!("{error:#}"))).unwrap();
+    said.lines().filter(|line| line.starts_with("ok ")).count()
 }
 
 #[test]
 fn setups_wire_stand_ins_of_the_applications_together() {
-    let profile = every();
-    let plan = Plan::new(&profile, profile.catalog()).unwrap();
-    let folder = written(&rendered(&profile, &plan));
-    let run = Tool::new("python3").arg(project().join("tests/services/wiring.py")).arg(folder.path());
-    let said = match run.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output() {
-        Err(error) if error.to_string().starts_with("starting") => return eprintln!("SKIPPED: {error}"),
-        said => String::from_utf8(said.unwrap_or_else(|error| panic!("{error:#}"))).unwrap(),
-    };
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 9, "{said}");
+    if let Err(error) = Tool::new("python3").arg("--version").env("PATH", "/usr/bin:/bin").run() {
+        return eprintln!("SKIPPED: {error}");
+    }
+    let (every, plex, jellyfin) =
+        (rendered_without(&[]), rendered_without(&["jellyfin"]), rendered_without(&["plex"]));
+    assert_eq!(held("wiring.py", &[&every]), 7);
+    assert_eq!(held("media.py", &[&every, &plex, &jellyfin]), 6);
+    assert_eq!(held("accounts.py", &[&every]), 4);
 }
 
 /// The real cloudflared, where somebody has put one: it is no package, and its module cannot be installed by name.
