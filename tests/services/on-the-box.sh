@@ -94,6 +94,7 @@ END
 python3 "$service" start gluetun
 python3 "$service" start sonarr 2>/run/said
 grep -q '<ApiKey>0123456789abcdef0123456789abcdef</ApiKey>' /srv/state/sonarr/config/config.xml
+grep -q '<AuthenticationMethod>Forms<' /srv/state/sonarr/config/config.xml
 [ "$(stat -c %a:%u:%g /srv/state/sonarr/config)" = 700:1003:1004 ]
 [ "$(stat -c %a:%u:%g /srv/state/sonarr/config/config.xml)" = 600:1003:1004 ]
 holds "folders and seeds belong to who uses them"
@@ -109,6 +110,13 @@ before=$(cat "$conf")
 python3 "$service" start qbittorrent
 [ "$(cat "$conf")" = "$before" ]
 holds "a password is seeded once"
+
+grep -q '^WebUI.ServerDomains="torrents.example.com;qbittorrent;' "$conf"
+sed -i 's/^WebUI.ServerDomains=.*/WebUI\\ServerDomains="former.example.com;localhost"/' "$conf"
+python3 "$service" start qbittorrent
+grep -q '^WebUI.ServerDomains="former.example.com;localhost;torrents.example.com;qbittorrent;127.0.0.1"$' "$conf"
+[ "$(grep -v ServerDomains "$conf")" = "$(echo "$before" | grep -v ServerDomains)" ]
+holds "a torrent client answers to a name that it got later, and to its owner's"
 
 python3 "$service" start tautulli
 ini=/srv/state/tautulli/config/config.ini
