@@ -344,21 +344,23 @@ fn programs_for_the_box_pass_their_checkers() {
             continue;
         }
         let text = fs::read_to_string(&path).unwrap_or_default();
-        let checker = match text.lines().next() {
-            Some("#!/bin/sh") => Tool::new("shellcheck").arg("-x"),
-            Some("#!/usr/bin/python3") => {
-                Tool::new("python3").args(["-c", "import ast, sys; ast.parse(open(sys.argv[1]).read())"])
-            }
-            _ => continue,
+        // What sh reads in a container has no first line of that kind.
+        let script =
+            text.starts_with("#!/bin/sh\n") || path.extension().is_some_and(|extension| extension == "sh");
+        let checker = if script {
+            Tool::new("shellcheck").arg("-x")
+        } else if text.starts_with("#!/usr/bin/python3") {
+            Tool::new("python3").args(["-c", "import ast, sys; ast.parse(open(sys.argv[1]).read())"])
+        } else {
+            continue;
         };
-        let kind = text.lines().next().unwrap().to_owned();
         match checker.arg(&path).env("PATH", "/usr/bin:/bin").run() {
             Err(error) if error.to_string().starts_with("starting") => {
                 eprintln!("SKIPPED {}: {error}", path.display())
             }
             result => result.unwrap_or_else(|error| panic!("{error:#}")),
         }
-        seen.insert(kind);
+        seen.insert(script);
     }
     assert_eq!(seen.len(), 2);
 }
@@ -377,20 +379,36 @@ fn the_programs_do_their_work_on_a_box_of_stand_ins() {
     let run = run.args([folder.path(), &here]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let said = run.output().unwrap_or_else(|error| panic!("{error:#}"));
     let said = String::from_utf8(said).unwrap();
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 28, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 31, "{said}");
+}
+
+/// `every.toml` without the services of these names, rendered.
+fn rendered_without(names: &[&str]) -> tempfile::TempDir {
+    let stays = |line: &&str| !names.iter().any(|name| line.starts_with(&format!("{name} ")));
+    let text: Vec<&str> = include_str!("services/every.toml").lines().filter(stays).collect();
+    let profile = checked(&text.join("\n"));
+    let plan = Plan::new(&profile, profile.catalog()).unwrap();
+    written(&rendered(&profile, &plan))
+}
+
+/// How many lines `script` prints, each for something that holds, about these trees.
+fn held(script: &str, trees: &[&tempfile::TempDir]) -> usize {
+    let run = Tool::new("python3").arg("-B").arg(project().join("tests/services").join(script));
+    let run = run.args(trees.iter().map(|tree| tree.path())).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let said = String::from_utf8(run.output().unwrap_or_else(|error| panic!("{error:#}"))).unwrap();
+    said.lines().filter(|line| line.starts_with("ok ")).count()
 }
 
 #[test]
 fn setups_wire_stand_ins_of_the_applications_together() {
-    let profile = every();
-    let plan = Plan::new(&profile, profile.catalog()).unwrap();
-    let folder = written(&rendered(&profile, &plan));
-    let run = Tool::new("python3").arg(project().join("tests/services/wiring.py")).arg(folder.path());
-    let said = match run.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output() {
-        Err(error) if error.to_string().starts_with("starting") => return eprintln!("SKIPPED: {error}"),
-        said => String::from_utf8(said.unwrap_or_else(|error| panic!("{error:#}"))).unwrap(),
-    };
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 9, "{said}");
+    if let Err(error) = Tool::new("python3").arg("--version").env("PATH", "/usr/bin:/bin").run() {
+        return eprintln!("SKIPPED: {error}");
+    }
+    let (every, plex, jellyfin) =
+        (rendered_without(&[]), rendered_without(&["jellyfin"]), rendered_without(&["plex"]));
+    assert_eq!(held("wiring.py", &[&every]), 7);
+    assert_eq!(held("media.py", &[&every, &plex, &jellyfin]), 6);
+    assert_eq!(held("accounts.py", &[&every]), 4);
 }
 
 /// Runs a program of tests/services on everything rendered, and counts what holds.

@@ -191,8 +191,9 @@ fn exposure(report: &mut Report, service: &Service) {
         let help = "write a program `owned` (overlays/services/README.md) and `owned = true` at the top";
         report.help(&["exposure", "login"], "service-exposure", message.to_owned(), help);
     }
-    if service.owned && exposure.login != Login::AfterSetup {
-        let message = "nobody asks `owned`: the account is not made by the first visitor".to_owned();
+    let made_by_setup = exposure.login == Login::Own && exposure.owner.is_some() && service.setup;
+    if service.owned && exposure.login != Login::AfterSetup && !made_by_setup {
+        let message = "nobody asks `owned`: neither the first visitor nor `setup` makes the account".to_owned();
         report.help(&["owned"], "service-exposure", message, "remove it, or write `login = \"after-setup\"`");
     }
 }

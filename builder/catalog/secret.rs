@@ -72,6 +72,9 @@ pub struct SecretWhen {
     pub vpn_type: Option<String>,
     /// The profile's `[alerts] to` has this.
     pub alert: Option<Notifier>,
+    /// The profile's `[alerts] mail` has a user, whose password is `box/mail-password`.
+    #[serde(default)]
+    pub mail: bool,
     /// This setting of the service is given (and not false).
     pub setting: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! What a profile may say already and nothing acts on yet: said aloud, since a setting that does nothing misleads.
 
+use crate::catalog::Service;
 use crate::diag::Finding;
 use crate::profile::Notifier;
 
@@ -9,14 +10,20 @@ use super::report::{At, Facts, Report};
 pub(super) fn settings(facts: &Facts<'_>, report: &mut Report<'_>) {
     let profile = facts.profile;
     let alerts = &profile.alerts;
-    let mail = alerts.mail.is_some() && !alerts.to.contains(&Notifier::Mail);
+    // A service that mails has the server's password among its secrets.
+    let mails = |service: &Service| {
+        service.secrets.values().any(|secret| secret.when.as_ref().is_some_and(|when| when.mail))
+    };
+    let mail = alerts.mail.is_some()
+        && !alerts.to.contains(&Notifier::Mail)
+        && !facts.known().any(|(_, service)| mails(service));
     let forwarding = profile.vpn.as_ref().is_some_and(|vpn| vpn.port_forwarding);
     let pending: [(bool, &[&str], &str); 2] = [
         (forwarding, &["vpn", "port-forwarding"], "the torrent client is not told of the port"),
         (
             mail,
             &["alerts", "mail"],
-            "no service sends mail through it, and alerts only with \"mail\" in `to`",
+            "none of these services sends mail, and alerts only with \"mail\" in `to`",
         ),
     ];
     for (written, path, what) in pending {

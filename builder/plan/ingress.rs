@@ -42,10 +42,16 @@ pub(super) fn access(cloudflare: &Cloudflare, audience: Audience) -> Option<Acce
     Some(Access { team: cloudflare.team.clone()?, aud: app.aud.as_slice().to_vec() })
 }
 
-/// Whether a host name for `audience` must not lead to the application before its owner's account exists. Behind Access for
-/// admins the owner is among the only ones who come in, and needs a way to make the account.
-pub(super) fn gated(exposure: Option<&Exposure>, audience: Audience) -> bool {
-    audience != Audience::Admin && exposure.is_some_and(|exposure| exposure.login == Login::AfterSetup)
+/// Whether a host name for `audience` must not lead to the application before its owner's account exists: the first visitor
+/// would make it, or a program `setup` does and may not have succeeded yet. Behind Access for admins the owner is among the only
+/// ones who come in, and needs a way to make the account.
+pub(super) fn gated(exposure: Option<&Exposure>, setup: bool, audience: Audience) -> bool {
+    let open_at_first = |exposure: &Exposure| match exposure.login {
+        Login::AfterSetup => true,
+        Login::Own => setup && exposure.owner.is_some(),
+        Login::None => false,
+    };
+    audience != Audience::Admin && exposure.is_some_and(open_at_first)
 }
 
 /// The tunnel's rules: pages first, since they share a host name with nobody and let less through.
@@ -59,7 +65,7 @@ pub(super) fn rules(services: &[ServicePlan]) -> Vec<IngressRule> {
             url: url.clone(),
             access: access.cloned(),
             service: service.name.clone(),
-            gated: gated(Some(exposure), audience),
+            gated: gated(Some(exposure), service.setup, audience),
         };
         if let Some(hostname) = &service.page_hostname {
             rules.push(rule(hostname, exposure.page.as_ref(), Audience::Everyone, None));

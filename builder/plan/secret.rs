@@ -50,7 +50,9 @@ impl Surroundings<'_> {
                 settings.get(name).is_some_and(|value| !matches!(value, Setting::Bool(false)))
             };
             let alert_fits = when.alert.is_none_or(|one| self.profile.alerts.to.contains(&one));
-            vpn_fits && alert_fits && when.setting.as_ref().is_none_or(set)
+            let mail = self.profile.alerts.mail.as_ref();
+            let mail_fits = !when.mail || mail.is_some_and(|server| server.user.is_some());
+            vpn_fits && alert_fits && mail_fits && when.setting.as_ref().is_none_or(set)
         };
         let there = |source: &SecretSource| match source {
             SecretSource::Service(path) => {

@@ -198,8 +198,9 @@ impl Surroundings<'_> {
             claim: service.claim,
             reset_login: service.reset_login,
             lost_login: service.lost_login.clone(),
-            gated: page.is_some() && ingress::gated(service.exposure.as_ref(), Audience::Everyone)
-                || audience.is_some_and(|audience| ingress::gated(service.exposure.as_ref(), audience)),
+            gated: audience.into_iter().chain(page.is_some().then_some(Audience::Everyone)).any(|audience| {
+                ingress::gated(service.exposure.as_ref(), service.setup, audience)
+            }),
             published,
             name: name.clone(),
         }

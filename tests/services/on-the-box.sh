@@ -95,6 +95,7 @@ END
 python3 "$service" start gluetun
 python3 "$service" start sonarr 2>/run/said
 grep -q '<ApiKey>0123456789abcdef0123456789abcdef</ApiKey>' /srv/state/sonarr/config/config.xml
+grep -q '<AuthenticationMethod>Forms<' /srv/state/sonarr/config/config.xml
 [ "$(stat -c %a:%u:%g /srv/state/sonarr/config)" = 700:1003:1004 ]
 [ "$(stat -c %a:%u:%g /srv/state/sonarr/config/config.xml)" = 600:1003:1004 ]
 holds "folders and seeds belong to who uses them"
@@ -110,6 +111,56 @@ before=$(cat "$conf")
 python3 "$service" start qbittorrent
 [ "$(cat "$conf")" = "$before" ]
 holds "a password is seeded once"
+
+grep -q '^WebUI.ServerDomains="torrents.example.com;qbittorrent;' "$conf"
+sed -i 's/^WebUI.ServerDomains=.*/WebUI\\ServerDomains="former.example.com;localhost"/' "$conf"
+python3 "$service" start qbittorrent
+grep -q '^WebUI.ServerDomains="former.example.com;localhost;torrents.example.com;qbittorrent;127.0.0.1"$' "$conf"
+[ "$(grep -v ServerDomains "$conf")" = "$(echo "$before" | grep -v ServerDomains)" ]
+holds "a torrent client answers to a name that it got later, and to its owner's"
+
+python3 "$service" start tautulli
+ini=/srv/state/tautulli/config/config.ini
+grep -q '^http_username = admin$' "$ini"
+grep -q '^http_password = PBKDF2.sha256.600000.' "$ini"
+grep -q '^api_key = 0123456789abcdef0123456789abcdef$' "$ini"
+[ "$(stat -c %a:%u:%g "$ini")" = 600:1000:1000 ]
+sed -i 's/^http_username.*/http_username = ann/; s/^http_password.*/http_password = "theirs"/; s/^api_key.*/api_key = other/' "$ini"
+printf '[[get_file_sizes_hold]]\napi_key = no such thing\n' >>"$ini"
+python3 "$service" start tautulli
+grep -q '^http_username = ann$' "$ini"
+grep -q '^http_password = "theirs"$' "$ini"
+grep -q '^api_key = 0123456789abcdef0123456789abcdef$' "$ini"
+grep -q '^api_key = no such thing$' "$ini"
+sed -i 's/^http_password.*/http_password = ""/' "$ini"
+python3 "$service" start tautulli
+grep -q '^http_password = PBKDF2' "$ini"
+holds "Tautulli never starts without an account, and its owner's stays"
+
+# A container leaves links to what is not its own where the box will write.
+python3 "$service" start seerr
+python3 "$service" start jellyfin
+for planted in seerr/config/settings.json sonarr/config/config.xml tautulli/config/config.ini jellyfin/config/config/network.xml \
+	qbittorrent/config/qBittorrent/qBittorrent.conf; do
+	echo untouched >/run/victim
+	link=/srv/state/${planted%.*}.new
+	rm -f "/srv/state/$planted" "$link"
+	ln -s /run/victim "$link"
+	if python3 "$service" start "${planted%%/*}" 2>/run/said; then exit 1; fi
+	[ "$(cat /run/victim)" = untouched ]
+	rm "$link"
+	python3 "$service" start "${planted%%/*}"
+	[ -f "/srv/state/$planted" ]
+done
+mkdir -m 0755 /run/victims
+rm -r /srv/state/gluetun/data/auth
+ln -s /run/victims /srv/state/gluetun/data/auth
+if python3 "$service" start gluetun 2>/run/said; then exit 1; fi
+[ "$(stat -c %a /run/victims)" = 755 ] && [ -z "$(ls /run/victims)" ]
+rm /srv/state/gluetun/data/auth
+python3 "$service" start gluetun
+grep -q '^apikey = "0123456789abcdef0123456789abcdef"$' /srv/state/gluetun/data/auth/config.toml
+holds "no seed follows a link that a container has left"
 
 [ -e /run/boxwright/secrets/gluetun/wireguard-preshared-key ]
 holds "an optional secret that is missing is an empty file"

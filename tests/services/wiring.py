@@ -2,131 +2,12 @@
 """Runs the services' `setup` programs of the rendered tree (first argument) against stand-ins of the applications' APIs, on
 loopback. Prints one line for each thing that holds; stops at the first that does not."""
 
-import json
-import os
-import pathlib
-import subprocess
 import sys
-import tempfile
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-TREE = pathlib.Path(sys.argv[1])
-WORK = pathlib.Path(tempfile.mkdtemp())
-
-
-def schema(kind, fields, **more):
-    return {"implementation": kind, "configContract": kind + "Settings", "fields": [{"name": name} for name in fields], **more}
-
+sys.dont_write_bytecode = True
+from standin import WORK, Application, fails, holds, schema, twice, works
 
 TORRENTS = ["host", "port", "useSsl", "urlBase", "username", "password"]
-
-
-class Application:
-    """An API on a port of its own: collections that can be listed and added to, and what else each application has."""
-
-    def __init__(self, name, key=None, lists=None, single=None, actions=None):
-        self.name, self.key, self.calls = name, key, []
-        self.lists, self.single, self.actions = lists or {}, single or {}, actions or {}
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                owner.answer(self, "GET")
-
-            def do_POST(self):
-                owner.answer(self, "POST")
-
-            def do_PUT(self):
-                owner.answer(self, "PUT")
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-    def answer(self, request, method):
-        length = int(request.headers.get("Content-Length") or 0)
-        body = json.loads(request.rfile.read(length)) if length else None
-        status, value = self.decide(method, request.path, body, request.headers)
-        if method != "GET":
-            self.calls.append((method, request.path, body))
-        data = json.dumps(value).encode()
-        request.send_response(status)
-        request.send_header("Content-Length", str(len(data)))
-        request.end_headers()
-        request.wfile.write(data)
-
-    def decide(self, method, path, body, headers):
-        if self.key and headers.get("X-Api-Key") != self.key:
-            return 401, {"message": "no key"}
-        if (method, path) in self.actions:
-            return self.actions[method, path](body, headers)
-        top, _, last = path.rpartition("/")
-        if path in self.single and method == "GET":
-            return 200, self.single[path]
-        if method == "PUT" and top in self.single:
-            self.single[top] = body
-            return 202, body
-        if path in self.lists and method == "GET":
-            return 200, self.lists[path]
-        if path in self.lists and method == "POST":
-            self.lists[path].append({**body, "id": len(self.lists[path]) + 1})
-            return 201, body
-        if method == "PUT" and top in self.lists:
-            self.lists[top] = [body if str(one["id"]) == last else one for one in self.lists[top]]
-            return 202, body
-        return 404, {"message": f"no {path}"}
-
-
-def setup(name, applications, secrets):
-    """The exit code of a service's setup, and what it said."""
-    folder = WORK / "secrets" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    for key, value in secrets.items():
-        (folder / key).write_text(value)
-    variables = {
-        "STATE": str(WORK / "state" / name),
-        "SECRETS": str(folder),
-        "OWNER_UID": str(os.getuid()),
-        "OWNER_GID": str(os.getgid()),
-        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
-        "PYTHONPATH": str(TREE / "usr/lib/boxwright"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "URLS": json.dumps({one: application.url for one, application in applications.items()}),
-    }
-    program = TREE / "etc/boxwright/services" / name / "setup"
-    # The rendered program names the disk of the box; here that is a folder of the test's.
-    text = program.read_text().replace('"/srv/media/', f'"{WORK}/srv/media/')
-    copy = WORK / f"{name}-setup"
-    copy.write_text(text)
-    copy.chmod(0o755)
-    done = subprocess.run(["python3", copy], env=variables, capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr.strip()
-
-
-def works(name, applications, secrets):
-    code, said = setup(name, applications, secrets)
-    assert code == 0, f"{name}: {said}"
-
-
-def fails(name, applications, secrets, words):
-    code, said = setup(name, applications, secrets)
-    assert code == 1 and words in said and "\n" not in said, f"{name}: {code} {said}"
-
-
-def twice(name, applications, secrets):
-    """It works, and does nothing more the second time."""
-    works(name, applications, secrets)
-    before = len(applications[name].calls)
-    works(name, applications, secrets)
-    assert len(applications[name].calls) == before, applications[name].calls[before:]
-
-
-def holds(what):
-    print(f"ok {what}", flush=True)
 
 
 def arr(name, cat):
@@ -192,24 +73,6 @@ assert found == {
 }, found
 holds("Prowlarr knows Sonarr and Radarr by their names")
 
-public = {"initialized": False}
-seerr = Application(
-    "seerr",
-    key="seerr-key",
-    single={"/api/v1/settings/public": public},
-    lists={"/api/v1/settings/sonarr": [], "/api/v1/settings/radarr": []},
-)
-secrets = {"api-key": "seerr-key", "sonarr": "sonarr-key", "radarr": "radarr-key"}
-all_of_them = {"seerr": seerr, "sonarr": sonarr, "radarr": radarr}
-fails("seerr", all_of_them, secrets, "log in to Seerr once")
-public["initialized"] = True
-twice("seerr", all_of_them, secrets)
-[one] = seerr.lists["/api/v1/settings/sonarr"]
-assert (one["hostname"], one["activeProfileName"], one["activeDirectory"]) == ("sonarr", "HD-1080p", "/data/series"), one
-[one] = seerr.lists["/api/v1/settings/radarr"]
-assert (one["hostname"], one["activeDirectory"], one["apiKey"]) == ("radarr", "/data/films", "radarr-key"), one
-holds("Seerr knows Sonarr and Radarr once it has an owner")
-
 passwords = {"admin": "umami"}
 
 
@@ -245,22 +108,3 @@ jellyfin = Application(
 twice("jellyfin", {"jellyfin": jellyfin}, {"password": "jellyfin-password"})
 assert first == {"Name": "admin", "Password": "jellyfin-password"}, first
 holds("Jellyfin's owner is the box's")
-
-config, people = {"isInitialized": False}, []
-immich = Application(
-    "immich",
-    single={"/api/server/config": config},
-    actions={
-        ("POST", "/api/auth/admin-sign-up"): lambda body, _: (
-            config.update(isInitialized=True),
-            people.append(body),
-            (201, {}),
-        )[2]
-    },
-)
-twice("immich", {"immich": immich}, {"password": "immich-password"})
-assert [one["password"] for one in people] == ["immich-password"]
-immich.server.shutdown()
-immich.server.server_close()
-fails("immich", {"immich": immich}, {"password": "x"}, "immich cannot be reached")
-holds("Immich's owner is the box's, and one that is down is said")

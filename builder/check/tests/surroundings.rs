@@ -127,6 +127,14 @@ fn backups_and_alerts() {
             "[alerts]\nmail = { host = \"smtp.example.net:25\", from = \"box\" }",
             &["warning not-yet mail", "error bad-value \"smtp.example.net:25\"", "error bad-value \"box\""],
         ),
+        (
+            "[alerts]\nmail = { host = \"smtp.example.net\", from = \"box@example.com\" }",
+            &["warning not-yet mail"],
+        ),
+        (
+            "uptime-kuma = {}\n[alerts]\nmail = { host = \"smtp.example.net\", from = \"box@example.com\" }",
+            &[],
+        ),
     ];
     table.iter().for_each(|(change, expected)| row(change, expected));
 }

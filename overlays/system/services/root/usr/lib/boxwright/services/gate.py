@@ -1,5 +1,5 @@
 """Which applications have an owner. Until one does, the tunnel answers 503 under its host name: whoever opened it first would
-become the owner.
+become the owner. Either a program `owned` tells, or the account is made by `setup`.
 
 A file a service, beside the services' own folders: it goes where their state goes, and no container sees it. Without it the gate
 is closed.
@@ -27,7 +27,7 @@ def renew(service, found):
     """Asks the application whether it has an owner; what it cannot tell stays as it was."""
     if not service["gated"] or not os.path.ismount("/srv/state"):
         return
-    owned = steps.owned(service, found)
+    owned = steps.owned(service, found) if service["owned"] else steps.success(service).exists() or None
     if owned is False and not closed(service):
         print(f"{service['name']} has no owner any more: its host name answers 503")
         forget(service["name"])
@@ -42,5 +42,7 @@ def sentence(service):
     if not closed(service):
         return None
     names = " and ".join(name for name in (service["hostname"], service["page_hostname"]) if name)
+    if (service["exposure"] or {}).get("owner"):
+        return f"{names} answers 503 until its setup has made its owner's account"
     other = f", or: box claim {service['name']}" if service["claim"] else ""
     return f"{names} answers 503 until its owner's account exists; to make it: box open {service['name']}{other}"
