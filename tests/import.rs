@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "these tests start the program as people do")]
 
-#[path = "services/trixie.rs"]
+#[path = "support/trixie.rs"]
 mod trixie;
 
 use std::collections::BTreeMap;

@@ -193,7 +193,8 @@ fn exposure(report: &mut Report, service: &Service) {
     }
     let made_by_setup = exposure.login == Login::Own && exposure.owner.is_some() && service.setup;
     if service.owned && exposure.login != Login::AfterSetup && !made_by_setup {
-        let message = "nobody asks `owned`: neither the first visitor nor `setup` makes the account".to_owned();
+        let message =
+            "nobody asks `owned`: neither the first visitor nor `setup` makes the account".to_owned();
         report.help(&["owned"], "service-exposure", message, "remove it, or write `login = \"after-setup\"`");
     }
 }

@@ -9,11 +9,11 @@ mod disks;
 mod exposure;
 mod machine;
 mod network;
-mod pending;
 mod report;
 mod services;
 #[cfg(test)]
 mod tests;
+mod without_effect;
 mod words;
 mod world;
 
@@ -66,7 +66,7 @@ const RULES: &[Rule] = &[
     rule("backups", care::backup),
     rule("the UPS", care::ups),
     rule("alerts and mail", care::alerts),
-    rule("what nothing acts on yet", pending::settings),
+    rule("what nothing acts on yet", without_effect::settings),
 ];
 
 /// Applies every rule to `document`. `findings` are those that there are already, about its shape and about the

@@ -105,6 +105,12 @@ impl Import<'_> {
             seed: false,
             setup: false,
             check: false,
+            downloads: false,
+            report: false,
+            owned: false,
+            claim: false,
+            reset_login: false,
+            lost_login: None,
             containers: self.containers.clone(),
             name,
         }

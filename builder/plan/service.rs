@@ -198,9 +198,10 @@ impl Surroundings<'_> {
             claim: service.claim,
             reset_login: service.reset_login,
             lost_login: service.lost_login.clone(),
-            gated: audience.into_iter().chain(page.is_some().then_some(Audience::Everyone)).any(|audience| {
-                ingress::gated(service.exposure.as_ref(), service.setup, audience)
-            }),
+            gated: audience
+                .into_iter()
+                .chain(page.is_some().then_some(Audience::Everyone))
+                .any(|audience| ingress::gated(service.exposure.as_ref(), service.setup, audience)),
             published,
             name: name.clone(),
         }

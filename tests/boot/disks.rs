@@ -26,7 +26,10 @@ pub fn media(bench: &Bench) -> PathBuf {
 pub fn labelled(bench: &Bench, label: &str, owner: &str) -> PathBuf {
     let path = bench.empty(label, 256 << 20);
     let make = bench.tools().tool("mke2fs").unwrap();
-    make.args(["-q", "-t", "ext4", "-L", label, "-E", &format!("root_owner={owner}")]).arg(&path).run().unwrap();
+    make.args(["-q", "-t", "ext4", "-L", label, "-E", &format!("root_owner={owner}")])
+        .arg(&path)
+        .run()
+        .unwrap();
     path
 }
 

@@ -54,7 +54,10 @@ impl Lab {
             Ok(lab) => Some(lab),
             Err(error) => {
                 assert!(std::env::var_os("CI").is_none(), "{error:#}");
-                eprintln!("SKIPPED: no networks of their own for tests here (they need {}): {error:#}", PROGRAMS.join(", "));
+                eprintln!(
+                    "SKIPPED: no networks of their own for tests here (they need {}): {error:#}",
+                    PROGRAMS.join(", ")
+                );
                 None
             }
         }
@@ -64,7 +67,16 @@ impl Lab {
         let socket = folder.join("cable");
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boot/lab/lab.py");
         let mut running = Tool::new("unshare")
-            .args(["--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
+            .args([
+                "--user",
+                "--map-root-user",
+                "--net",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+            ])
             .args(["python3", "-B"])
             .args([&program, &socket])
             .env("PATH", "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")

@@ -82,7 +82,8 @@ fn profile(name: &str, changes: &[(&str, &str)]) -> PathBuf {
     );
     assert!(text.contains("\"mullvad\"") && text.contains("[services]"), "{name} has no VPN");
     let (before, after) = text.split_once("[services]").unwrap();
-    let text = format!("{}{vpn}{after}\n[images]\nembed = \"all\"\n", before.replace("\"mullvad\"", "\"custom\""));
+    let text =
+        format!("{}{vpn}{after}\n[images]\nembed = \"all\"\n", before.replace("\"mullvad\"", "\"custom\""));
     let folder = built::folder().join("lab");
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join(format!("{name}-lab.toml"));
@@ -174,9 +175,11 @@ impl Server {
     /// What the first port that is open at home answers there, found by the box's own name.
     fn ask_at_home(&mut self, path: &str) -> String {
         let program = profiles::project().join("tests/boot/lab/local.py");
-        let port = self.plan.ports.iter().find(|port| port.source == "lan").expect("one is open at home").port;
+        let port =
+            self.plan.ports.iter().find(|port| port.source == "lan").expect("one is open at home").port;
         let (name, port) = (format!("{}.local", self.name), port.to_string());
-        let (status, text) = self.lab.ask("tv", &["python3", "-B", program.to_str().unwrap(), &name, &port, path]);
+        let (status, text) =
+            self.lab.ask("tv", &["python3", "-B", program.to_str().unwrap(), &name, &port, path]);
         assert_eq!(status, 0, "{text}");
         text
     }
@@ -184,7 +187,9 @@ impl Server {
     /// Scans the box from everywhere: exactly the ports that the profile opens are there, for whom it opens them.
     fn assert_scanned(&mut self, when: &str, with_udp: bool) {
         let (v4, v6) = (self.v4.clone(), self.v6.clone());
-        for (from, to) in [("tv", &v4), ("tv", &v6), ("stranger", &v4), ("stranger", &v6), ("cloudflare", &v4)] {
+        for (from, to) in
+            [("tv", &v4), ("tv", &v6), ("stranger", &v4), ("stranger", &v6), ("cloudflare", &v4)]
+        {
             for kind in if with_udp { &["tcp", "udp"][..] } else { &["tcp"] } {
                 let found: Vec<u16> = self.lab.scan(from, to, kind).into_keys().collect();
                 assert_eq!(found, self.opened(from, to, kind), "{when}: {kind} from {from} to {to}");
@@ -225,7 +230,11 @@ impl Server {
                 WayOut::Nothing => &[],
             };
             let found = &seen[name];
-            if found.names != others || found.addresses != others || !found.home.is_empty() || found.out != out {
+            if found.names != others
+                || found.addresses != others
+                || !found.home.is_empty()
+                || found.out != out
+            {
                 wrong.push(format!("{name}: {found:?}, but the table has {others:?} and {out:?}"));
             }
         }
@@ -275,7 +284,9 @@ fn until_done(run: &mut Run, name: &str) -> Vec<String> {
 #[test]
 fn doom_server_shows_nothing_and_leaks_nothing() {
     let profile = profile("doom-server", &[]);
-    let Some(mut server) = Server::new(&profile, &[("media", "1000:1000"), ("cloud", "33:33")]) else { return };
+    let Some(mut server) = Server::new(&profile, &[("media", "1000:1000"), ("cloud", "33:33")]) else {
+        return;
+    };
     let look = format!("python3 - <<'END'\n{}END\n", include_str!("lab/reach.py"));
     let mut run = server.start(&look);
     server.assert_scanned("at the first start", true);

@@ -7,9 +7,9 @@ use boxwright::diag::Findings;
 use boxwright::tree::Tree;
 
 use super::built::{self, Source};
-use super::{debian, go};
 use super::registry::{Content, Registry};
 use super::standin::{self, Layer, Real};
+use super::{debian, go};
 
 /// The image of the profile at `path` in the checkout. None, with a printed reason, where it cannot be made.
 pub fn image_of(path: &str) -> Option<PathBuf> {

@@ -125,11 +125,15 @@ fn backups_and_alerts() {
         ),
         (
             "[alerts]\nmail = { host = \"smtp.example.net:25\", from = \"box\" }",
-            &["warning not-yet mail", "error bad-value \"smtp.example.net:25\"", "error bad-value \"box\""],
+            &[
+                "warning without-effect mail",
+                "error bad-value \"smtp.example.net:25\"",
+                "error bad-value \"box\"",
+            ],
         ),
         (
             "[alerts]\nmail = { host = \"smtp.example.net\", from = \"box@example.com\" }",
-            &["warning not-yet mail"],
+            &["warning without-effect mail"],
         ),
         (
             "uptime-kuma = {}\n[alerts]\nmail = { host = \"smtp.example.net\", from = \"box@example.com\" }",
