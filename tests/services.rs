@@ -490,7 +490,9 @@ fn the_real_cloudflared_accepts_the_rules() {
         call(&config, &["ingress", "validate"]).unwrap_or_else(|error| panic!("{error:#}"));
         leads("https://requests.example.com/login", expected);
         fs::create_dir_all(&owned).unwrap();
-        fs::write(owned.join("seerr"), "").unwrap();
+        for name in ["seerr", "umami", "uptime-kuma"] {
+            fs::write(owned.join(name), "").unwrap();
+        }
     }
     for (address, expected) in [
         ("https://sonarr.example.com/", "http://sonarr:8989"),

@@ -76,12 +76,26 @@ pub(super) fn plan(services: &[ServicePlan], profile: &Profile) -> Result<(Vec<N
         }
     }
     drop_lonely(&mut drafts);
+    name_all_inside(&mut drafts, services);
     let range = profile.network.containers;
     let Ok(mut halves) = range.subnets((range.prefix_len() + 1).min(32)) else {
         bail!("the range {range} for container networks is too small");
     };
     let (ours, docker) = (halves.next().unwrap_or(range), halves.next().unwrap_or(range));
     Ok((number(drafts, ours)?, docker))
+}
+
+/// On each network that a container is on, what lives in its namespace has its name: it is reached there in any case, and so
+/// one table says who reaches whom by name and by address.
+fn name_all_inside(drafts: &mut BTreeMap<String, Draft>, services: &[ServicePlan]) {
+    let containers = services.iter().filter(|service| service.runs()).flat_map(|service| &service.containers);
+    for inside in containers {
+        let Some(holder) = &inside.namespace else { continue };
+        for draft in drafts.values_mut() {
+            let holders = draft.members.iter_mut().filter(|((_, container), _)| container == holder);
+            holders.for_each(|(_, names)| _ = names.insert(inside.name.clone()));
+        }
+    }
 }
 
 /// Takes away networks whose only member is on another one as well: nothing would ever pass through them.

@@ -23,8 +23,19 @@ const FAMILY: &str = "2b77e0d3f0a6432a4714c1358e65fe4b408ad6d432a5f878f08194bdb4
 const OPEN: [&str; 2] = ["cloud.example.com", "requests.example.com"];
 const FOR_FAMILY: [&str; 1] = ["jellyfin.example.com"];
 const PAGES: [(&str, &str, &[&str]); 2] = [
-    ("count.example.com", "/script.js", &["/", "/login", "/script.js/x", "/api/sendx", "/x/script.js"]),
-    ("status.example.com", "/status/box", &["/", "/dashboard", "/settings", "/statusx", "/x/status"]),
+    ("count.example.com", "/script.js", &["/login", "/", "/script.js/x", "/api/sendx", "/x/script.js"]),
+    (
+        "status.example.com",
+        "/status/box",
+        &[
+            "/dashboard",
+            "/settings",
+            "/statusx",
+            "/x/status",
+            "/status/../dashboard",
+            "/status/%2e%2e/dashboard",
+        ],
+    ),
 ];
 
 /// One request, and what must come of it.
@@ -209,7 +220,7 @@ fn what_is_open_is_answered_and_nothing_beside_it() {
         cases.push(Case::new(host, Answered).at(page));
         cases.extend(others.iter().map(|path| Case::new(host, Kept(404)).at(path)));
         // A token opens no more of a page.
-        cases.push(Case::new(host, Kept(404)).with("valid", ADMIN));
+        cases.push(Case::new(host, Kept(404)).at(others[0]).with("valid", ADMIN));
     }
     for host in ["other.example.com", "example.com", "sonarr.example.org", "sonarr", "127.0.0.1"] {
         cases.push(Case::new(host, Kept(404)).with("valid", ADMIN));
