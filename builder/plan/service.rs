@@ -84,8 +84,8 @@ pub struct ServicePlan {
     pub reset_login: bool,
     /// What to do about a lost password where it has none.
     pub lost_login: Option<String>,
-    /// Whether a host name of it answers 503 until the owner's account exists.
-    pub gated: bool,
+    /// Its host names that answer 503 until the owner's account exists.
+    pub gated: Vec<String>,
     /// The ports that the box opens for it.
     #[serde(skip)]
     pub published: Vec<PublishedPort>,
@@ -162,6 +162,10 @@ impl Surroundings<'_> {
         let hostname = usage.at.as_deref().filter(|_| service.exposure.is_some()).map(|at| self.hostname(at));
         let page = usage.page.as_deref().filter(|_| has_page(service)).map(|at| self.hostname(at));
         let audience = hostname.as_ref().map(|_| usage.audience());
+        let names = [hostname.as_ref().zip(audience), page.as_ref().zip(Some(Audience::Everyone))];
+        let gated = |audience| ingress::gated(service.exposure.as_ref(), service.setup, audience);
+        let gated = names.into_iter().flatten().filter(|(_, audience)| gated(*audience));
+        let gated = gated.map(|(name, _)| name.clone()).collect();
         ServicePlan {
             unit: unit(name),
             state: format!("/srv/state/{name}"),
@@ -172,7 +176,7 @@ impl Surroundings<'_> {
                 .and_then(|audience| ingress::access(self.profile.cloudflare.as_ref()?, audience)),
             audience,
             hostname,
-            page_hostname: page.clone(),
+            page_hostname: page,
             lan: !published.is_empty(),
             url: service.exposure.as_ref().map(|exposure| url(service, exposure)),
             exposure: service.exposure.clone(),
@@ -198,10 +202,7 @@ impl Surroundings<'_> {
             claim: service.claim,
             reset_login: service.reset_login,
             lost_login: service.lost_login.clone(),
-            gated: audience
-                .into_iter()
-                .chain(page.is_some().then_some(Audience::Everyone))
-                .any(|audience| ingress::gated(service.exposure.as_ref(), service.setup, audience)),
+            gated,
             published,
             name: name.clone(),
         }

@@ -14,8 +14,8 @@ OWNED = pathlib.Path(steps.OWNED)
 
 
 def closed(service):
-    """Whether its host name answers 503."""
-    return service["gated"] and not (OWNED / service["name"]).exists()
+    """Whether a host name of it answers 503."""
+    return bool(service["gated"]) and not (OWNED / service["name"]).exists()
 
 
 def forget(name):
@@ -41,8 +41,9 @@ def sentence(service):
     """What its owner should do, if anything."""
     if not closed(service):
         return None
-    names = " and ".join(name for name in (service["hostname"], service["page_hostname"]) if name)
+    names = service["gated"]
+    answer = f"{' and '.join(names)} {'answer' if len(names) > 1 else 'answers'} 503 until"
     if (service["exposure"] or {}).get("owner"):
-        return f"{names} answers 503 until its setup has made its owner's account"
+        return f"{answer} its setup has made its owner's account"
     other = f", or: box claim {service['name']}" if service["claim"] else ""
-    return f"{names} answers 503 until its owner's account exists; to make it: box open {service['name']}{other}"
+    return f"{answer} its owner's account exists; to make it: box open {service['name']}{other}"

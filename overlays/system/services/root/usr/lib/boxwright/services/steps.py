@@ -95,7 +95,12 @@ def setup(service):
 
 def report():
     """Tells how the services do to those that want to know it. `box status` says which of them did not take it."""
-    found = containers()
+    try:
+        found = containers()
+    except subprocess.CalledProcessError as error:
+        # dockerd is about to start or to stop, which is nothing to report.
+        print(f"Docker does not answer: {error}", file=sys.stderr)
+        return
     for service in planned().values():
         if not service["report"]:
             continue
