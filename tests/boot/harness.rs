@@ -28,33 +28,34 @@ pub struct Bench {
     platform: Platform,
     distribution: Distribution,
     folder: tempfile::TempDir,
-    /// How many processors its machines have.
-    pub processors: u32,
-    _turn: Turn,
+    turn: Turn,
 }
 
 /// The right to start machines. Two at once, each with one processor, fit two processors: they get good in 101 s together
 /// under plain emulation, and in 122 s one after the other with both. Two processors each would mostly wait for each other, and
 /// three machines are no faster than two.
-struct Turn;
+struct Turn(u32);
 
+/// How many processors machines may have together.
+const PROCESSORS: u32 = 2;
 /// How many may still be taken.
-static TURNS: (Mutex<u32>, Condvar) = (Mutex::new(2), Condvar::new());
+static TURNS: (Mutex<u32>, Condvar) = (Mutex::new(PROCESSORS), Condvar::new());
 
 impl Turn {
-    fn take() -> Self {
+    fn take(processors: u32) -> Self {
         let (left, freed) = &TURNS;
         let left = left.lock().unwrap_or_else(PoisonError::into_inner);
-        *freed.wait_while(left, |left| *left == 0).unwrap_or_else(PoisonError::into_inner) -= 1;
-        Self
+        *freed.wait_while(left, |left| *left < processors).unwrap_or_else(PoisonError::into_inner) -=
+            processors;
+        Self(processors)
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let (left, freed) = &TURNS;
-        *left.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        freed.notify_one();
+        *left.lock().unwrap_or_else(PoisonError::into_inner) += self.0;
+        freed.notify_all();
     }
 }
 
@@ -62,7 +63,7 @@ impl Bench {
     /// The image that `BOXWRIGHT_IMAGE` names, or that of the profile `minimal`. None, and a line that says why, where none
     /// can be had.
     pub fn new() -> Option<Self> {
-        let turn = Turn::take();
+        let turn = Turn::take(1);
         let named = std::env::var_os("BOXWRIGHT_IMAGE").map(PathBuf::from);
         let image = named.or_else(|| crate::built::minimal().map(Path::to_owned))?;
         Some(Self::with(image, turn))
@@ -70,7 +71,7 @@ impl Bench {
 
     /// As [`Bench::new`], with the image of the profile at `path` in the checkout.
     pub fn of(path: &str) -> Option<Self> {
-        let turn = Turn::take();
+        let turn = Turn::take(1);
         let profile = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         let image = crate::built::image_of(&crate::built::Source { profile, mirror: None, images: "" })?;
         Some(Self::with(image, turn))
@@ -78,7 +79,17 @@ impl Bench {
 
     /// As [`Bench::of`], with stand-ins for all containers of the profile in the image. It needs a static busybox besides.
     pub fn with_containers(path: &str) -> Option<Self> {
-        let turn = Turn::take();
+        Self::with_processors(path, 1)
+    }
+
+    /// As [`Bench::with_containers`], for a box with many: it has all processors, and nothing else runs beside it. With less,
+    /// the health checks of twenty containers take longer than they may.
+    pub fn alone(path: &str) -> Option<Self> {
+        Self::with_processors(path, PROCESSORS)
+    }
+
+    fn with_processors(path: &str, processors: u32) -> Option<Self> {
+        let turn = Turn::take(processors);
         let image = crate::support::boxes::image_of(path)?;
         Some(Self::with(image, turn))
     }
@@ -93,8 +104,7 @@ impl Bench {
             distribution: Distribution::load(&project, &lock.distribution).unwrap(),
             folder: tempfile::tempdir_in(crate::built::folder()).unwrap(),
             image,
-            processors: 1,
-            _turn: turn,
+            turn,
         }
     }
 
@@ -165,7 +175,7 @@ impl Bench {
     /// Switches a machine with `disk` on.
     pub fn start(&self, disk: &BoxDisk, options: &MachineOptions) -> Run {
         let host = Host { tools: &self.tools, platform: &self.platform, distribution: &self.distribution };
-        let options = MachineOptions { processors: self.processors, ..options.clone() };
+        let options = MachineOptions { processors: self.turn.0, ..options.clone() };
         let machine = Machine::start(disk, &options, &host).unwrap();
         if std::env::var_os("BOXWRIGHT_CONSOLE").is_some() {
             machine.echo();

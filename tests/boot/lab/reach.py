@@ -4,8 +4,10 @@ Prints a line for each container: `reach NAME {"names": [...], "addresses": [...
 `names` are the containers that it finds by name and reaches there, `addresses` those that it reaches at any of their addresses.
 """
 
+import errno
 import json
 import os
+import resource
 import selectors
 import socket
 import struct
@@ -16,7 +18,7 @@ import time
 PORT = 40123
 RESOLVER = ("127.0.0.11", 53)
 # Seconds that an emulated box may take to answer: what is dropped is known to be only then.
-PATIENCE = 8
+PATIENCE = 20
 # At home: a device, the router, and the box itself; outside: hosts of the lab, of which `far` is behind the VPN alone.
 HOME = {"tv": ("192.168.1.20", 8080), "router": ("192.168.1.1", 8080), "box": ("192.168.1.50", PORT), "tv6": ("2001:db8:1::20", 8080)}
 OUT = {"stranger": ("198.51.100.77", 8443), "stranger6": ("2001:db8:2::77", 8443), "far": ("203.0.113.80", 8443)}
@@ -46,84 +48,101 @@ def question(name):
     return struct.pack("!6H", 7, 0x0100, 1, 0, 0, 0) + labels + struct.pack("!BHH", 0, 1, 1)
 
 
-def resolved(names):
-    """The address of each name that Docker's resolver knows here. Nobody waits: what is unknown goes to servers that are not there."""
-    found, asked = {}, {}
+def told(asked):
+    """Waits for whatever becomes ready of `asked` (socket: key and event), as long as an emulated box may need: pairs of both."""
     selector = selectors.DefaultSelector()
-    for name in names:
-        asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        asker.connect(RESOLVER)
+    for asker, (key, event) in asked.items():
+        selector.register(asker, event, key)
+    end = time.monotonic() + PATIENCE
+    while selector.get_map() and time.monotonic() < end:
+        for key, _ in selector.select(0.5):
+            selector.unregister(key.fileobj)
+            yield key.fileobj, key.data
+    for asker in asked:
+        asker.close()
+
+
+def resolved(found):
+    """Whom each container finds under whose name, and at which address. What Docker's resolver does not know it asks elsewhere."""
+    asked, known = {}, {}
+    for name, one in found.items():
+        inside(one)
+        for other in found.keys() - {name}:
+            asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            asker.connect(RESOLVER)
+            asker.send(question(other))
+            asked[asker] = ((name, other), selectors.EVENT_READ)
+    for asker, pair in told(asked):
         try:
-            asker.send(question(name))
+            answer = asker.recv(4096)
         except OSError:
             continue
-        selector.register(asker, selectors.EVENT_READ, name)
-        asked[name] = asker
-    end = time.monotonic() + PATIENCE
-    while selector.get_map() and time.monotonic() < end:
-        for key, _ in selector.select(0.5):
-            selector.unregister(key.fileobj)
-            try:
-                answer = key.fileobj.recv(4096)
-            except OSError:
-                continue
-            if answer[3] & 15 == 0 and struct.unpack_from("!H", answer, 6)[0]:
-                found[key.data] = socket.inet_ntoa(answer[-4:])
-    for asker in asked.values():
-        asker.close()
-    return found
+        if answer[3] & 15 == 0 and struct.unpack_from("!H", answer, 6)[0]:
+            known[pair] = socket.inet_ntoa(answer[-4:])
+    return known
 
 
-def reached(targets):
-    """Those of `targets` (any key: address and port) that answer, asked all at once."""
-    selector, found, open_sockets = selectors.DefaultSelector(), set(), []
-    for key, (address, port) in targets.items():
-        asker = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
-        open_sockets.append(asker)
-        asker.setblocking(False)
-        if asker.connect_ex((address, port)) in (0, 115):
-            selector.register(asker, selectors.EVENT_WRITE, key)
-    end = time.monotonic() + PATIENCE
-    while selector.get_map() and time.monotonic() < end:
-        for key, _ in selector.select(0.5):
-            selector.unregister(key.fileobj)
-            if key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
-                found.add(key.data)
-    for asker in open_sockets:
-        asker.close()
-    return found
+def reached(found, targets):
+    """Which of its targets (key: address and port) each container reaches, all asked at once."""
+    asked, open_to = {}, {name: set() for name in found}
+    for name, one in found.items():
+        inside(one)
+        for key, (address, port) in targets[name].items():
+            asker = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+            asker.setblocking(False)
+            if asker.connect_ex((address, port)) in (0, errno.EINPROGRESS):
+                asked[asker] = ((name, key), selectors.EVENT_WRITE)
+            else:
+                asker.close()
+    for asker, (name, key) in told(asked):
+        if asker.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+            open_to[name].add(key)
+    return open_to
 
 
-def main():
-    found = containers()
+def places(found):
+    """The addresses of each container, those of its holder where it lives in another's namespace; and everybody listens."""
     by_id = {one["Id"]: name for name, one in found.items()}
-    spaces, listeners, addresses = {}, [listen()], {}
+    spaces, listeners, addresses = set(), [listen()], {}
     for name, one in found.items():
         mode = one["HostConfig"]["NetworkMode"]
         holder = by_id[mode.removeprefix("container:")] if mode.startswith("container:") else name
         networks = found[holder]["NetworkSettings"]["Networks"].values()
         addresses[name] = [network["IPAddress"] for network in networks if network["IPAddress"]]
         space = inside(one)
-        if space not in spaces.values():
+        if space not in spaces:
             listeners.append(listen())
-        spaces[name] = space
-    for name, one in sorted(found.items()):
-        inside(one)
-        others = [other for other in found if other != name]
-        known = resolved(others)
-        names = reached({other: (address, PORT) for other, address in known.items()})
-        # What a name leads to must be that container, and no other.
-        names = {other for other in names if known[other] in addresses[other]}
-        pairs = reached({(other, address): (address, PORT) for other in others for address in addresses[other]})
-        gateways = {f"gateway of {network}": (settings["Gateway"], PORT)
-                    for network, settings in one["NetworkSettings"]["Networks"].items() if settings["Gateway"]}
+        spaces.add(space)
+    return addresses, listeners
+
+
+def main():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
+    found = dict(sorted(containers().items()))
+    addresses, listeners = places(found)
+    known = resolved(found)
+    # What a name leads to must be that container, and no other.
+    by_name = {name: {other: (address, PORT) for (one, other), address in known.items() if one == name and address in addresses[other]}
+               for name in found}
+    names = reached(found, by_name)
+    by_address = {name: {(other, address): (address, PORT) for other in found if other != name for address in addresses[other]}
+                  for name in found}
+    pairs = reached(found, by_address)
+    home = reached(found, {
+        name: HOME | {f"gateway of {network}": (settings["Gateway"], PORT)
+                      for network, settings in one["NetworkSettings"]["Networks"].items() if settings["Gateway"]}
+        for name, one in found.items()})
+    out = reached(found, {name: OUT for name in found})
+    for name in found:
         line = {
-            "names": sorted(names),
-            "addresses": sorted({other for other, _ in pairs}),
-            "home": sorted(reached({**HOME, **gateways})),
-            "out": sorted(reached(OUT)),
+            "names": sorted(names[name]),
+            "addresses": sorted({other for other, _ in pairs[name]}),
+            "home": sorted(home[name]),
+            "out": sorted(out[name]),
         }
         print(f"reach {name} {json.dumps(line)}", flush=True)
+    for listener in listeners:
+        listener.close()
 
 
 main()
