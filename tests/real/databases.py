@@ -84,6 +84,8 @@ def dumps(box, name):
     loading = {**dump, "command": dump["load"]}
     rows = "SELECT string_agg(start || ' ' || at || ' ' || text, ',' ORDER BY start) FROM stand_in"
     sql(box, name, "ALTER TABLE stand_in ADD text text; UPDATE stand_in SET text = 'Grüße'; CREATE INDEX ON stand_in (text)")
+    # More data than description: half of it fails after everything that was there has been dropped.
+    sql(box, name, "CREATE TABLE bulk AS SELECT md5(g::text) FROM generate_series(1, 20000) g")
     before = sql(box, name, rows)
     with tempfile.TemporaryDirectory() as folder:
         whole, half = pathlib.Path(folder) / "whole", pathlib.Path(folder) / "half"
@@ -92,8 +94,8 @@ def dumps(box, name):
         sql(box, name, "UPDATE stand_in SET text = 'changed'; INSERT INTO stand_in DEFAULT VALUES")
         changed = sql(box, name, rows)
         content = whole.read_bytes()
-        # Text that ends early is still SQL.
-        half.write_bytes(content[: len(content) * 2 // 3] + b"\nno such command;\n")
+        # Text that ends early is still SQL: rows end there, and then comes what is none.
+        half.write_bytes(content[: len(content) * 2 // 3] + b"\n\\.\nno such command;\n")
         try:
             with half.open("rb") as file:
                 inside_container(service, loading, stdin=file, stdout=subprocess.DEVNULL)
