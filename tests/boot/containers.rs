@@ -1,4 +1,4 @@
-//! Services on a booted box, with stand-in containers under the real names, and no internet.
+//! Services on a booted box, with containers of the tests under the real names, and no internet.
 
 use boxwright::vm::MachineOptions;
 

@@ -7,6 +7,8 @@ pub mod built;
 pub mod debian;
 pub mod docker;
 pub mod go;
+pub mod icu;
+pub mod real;
 pub mod registry;
 pub mod standin;
 pub mod trixie;

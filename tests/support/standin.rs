@@ -16,7 +16,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 /// The programs that all stand-ins have: path and text.
-const PROGRAMS: [(&str, &str); 11] = [
+const PROGRAMS: [(&str, &str); 14] = [
     ("stand-in/diun", include_str!("standin/diun")),
     ("stand-in/entrypoint", include_str!("standin/entrypoint")),
     ("stand-in/serve", include_str!("standin/serve")),
@@ -25,6 +25,9 @@ const PROGRAMS: [(&str, &str); 11] = [
     ("stand-in/idle", include_str!("standin/idle")),
     ("stand-in/pg", include_str!("standin/pg")),
     ("stand-in/nothing", include_str!("standin/nothing")),
+    ("stand-in/postgres", include_str!("standin/postgres")),
+    ("stand-in/qbittorrent", include_str!("standin/qbittorrent")),
+    ("stand-in/valkey", include_str!("standin/valkey")),
     ("stand-in/vpn", include_str!("standin/vpn")),
     ("gluetun-entrypoint", include_str!("standin/gluetun-entrypoint")),
     ("usr/local/bin/cloudflared", include_str!("standin/cloudflared")),
@@ -102,10 +105,16 @@ pub struct Role {
     config: BTreeSet<String>,
 }
 
-/// Real programs that an image has all the same: the image, and the files with their places.
+/// Real programs that an image has all the same.
 pub struct Real {
+    /// The image.
     pub reference: String,
-    pub files: Tree,
+    /// Their files. Images that have the same ones share them.
+    pub layer: Layer,
+    /// What the entrypoint starts instead of the stand-in, as the user that the real image becomes.
+    pub program: Option<&'static str>,
+    /// How Docker is to end it, if not with SIGTERM.
+    pub stop_signal: Option<&'static str>,
 }
 
 /// A stand-in for every image that a service of the catalog names, by reference.
@@ -118,8 +127,8 @@ pub fn all(catalog: &Catalog, base: &Layer, real: &[Real]) -> BTreeMap<String, I
         }
     }
     let build = |(index, (reference, role)): (usize, (String, Role))| {
-        let programs = real.iter().filter(|one| one.reference == reference);
-        let image = role.image_with(&reference, base, programs, super::registry::format_of(index));
+        let programs: Vec<&Real> = real.iter().filter(|one| one.reference == reference).collect();
+        let image = role.image_with(&reference, base, &programs, super::registry::format_of(index));
         (reference, image)
     };
     roles.into_iter().enumerate().map(build).collect()
@@ -167,23 +176,18 @@ impl Role {
 
     /// The image that plays this role under the name `reference`.
     pub fn image(&self, reference: &str, base: &Layer, format: Format) -> Image {
-        self.image_with(reference, base, std::iter::empty(), format)
+        self.image_with(reference, base, &[], format)
     }
 
-    fn image_with<'a>(
-        &self,
-        reference: &str,
-        base: &Layer,
-        real: impl Iterator<Item = &'a Real>,
-        format: Format,
-    ) -> Image {
+    fn image_with(&self, reference: &str, base: &Layer, real: &[&Real], format: Format) -> Image {
+        let program = real.iter().find_map(|one| one.program);
+        let made = if program.is_some() { "Debian's packages, started by busybox" } else { "busybox" };
+        let about = format!("This is no {reference}.\nIt is a stand-in for tests, made from {made}.\n");
         let mut tree = Tree::new();
-        let about = format!("This is no {reference}.\nIt is a stand-in for tests, made from busybox.\n");
         tree.insert_file("STAND-IN", 0o444, about).unwrap();
-        for (path, entry) in real.flat_map(|one| one.files.iter()) {
-            tree.insert(path, entry.clone()).unwrap();
-        }
         let own = Layer::of(tree);
+        let layers: Vec<&Layer> =
+            std::iter::once(base).chain(real.iter().map(|one| &one.layer)).chain([&own]).collect();
         let entrypoint = match self.name.as_str() {
             "gluetun" => json!(["/gluetun-entrypoint"]),
             "cloudflared" => json!(["cloudflared", "--no-autoupdate"]),
@@ -202,6 +206,7 @@ impl Role {
                     "PATH=/usr/local/bin:/usr/sbin:/usr/bin:/bin",
                     format!("STAND_IN={}", self.name),
                     format!("STAND_IN_USER={}", self.user),
+                    format!("STAND_IN_PROGRAM={}", program.unwrap_or("/stand-in/serve")),
                     format!("STAND_IN_PORTS={}", ports.join(" ")),
                     format!("STAND_IN_STATE={}", list(&self.state)),
                     format!("STAND_IN_DATA={}", list(&self.data)),
@@ -209,13 +214,14 @@ impl Role {
                 ],
                 "Entrypoint": entrypoint,
                 "Healthcheck": self.health(),
+                "StopSignal": real.iter().find_map(|one| one.stop_signal),
                 "Labels": { "boxwright.stand-in": "true", "org.opencontainers.image.title": format!("stand-in for {reference}") },
             },
-            "rootfs": { "type": "layers", "diff_ids": [base.diff_id, own.diff_id] },
-            "history": [{ "created_by": "stand-in" }, { "created_by": "stand-in" }],
+            "rootfs": { "type": "layers", "diff_ids": layers.iter().map(|layer| &layer.diff_id).collect::<Vec<_>>() },
+            "history": layers.iter().map(|_| json!({ "created_by": "stand-in" })).collect::<Vec<_>>(),
         });
         let config = config.to_string().into_bytes();
-        let layers = vec![base.gzip.clone(), own.gzip];
+        let layers: Vec<Vec<u8>> = layers.iter().map(|layer| layer.gzip.clone()).collect();
         let manifest = manifest(format, &config, &layers);
         Image { format, manifest, config, layers }
     }
@@ -314,7 +320,8 @@ impl Image {
 }
 
 impl Layer {
-    fn of(mut tree: Tree) -> Self {
+    /// A layer of these files.
+    pub fn of(mut tree: Tree) -> Self {
         tree.fill_directories(&Directories::new());
         let mut tar = Vec::new();
         tree.write_tar(&mut tar, 0).unwrap();
@@ -356,7 +363,7 @@ fn programs() -> Tree {
     for folder in ["dev", "etc", "proc", "sys", "usr/bin", "var/lib"] {
         tree.insert_dir(folder, 0o755).unwrap();
     }
-    for folder in ["tmp", "run", "var/tmp"] {
+    for folder in ["tmp", "run", "run/postgresql", "var/tmp"] {
         tree.insert(folder, Entry::dir(0o1777)).unwrap();
     }
     // busybox becomes only users that have a name, and a profile may choose any number.
