@@ -112,33 +112,20 @@ fn a_box_lives_through_a_missing_disk_and_a_full_one() {
     let media = disks::media(&bench);
     secrets::hand_over(&disk);
     let (script, count) = up();
-    let script = format!("{script}{}", secrets::look());
-    let first = format!("{script}{}", backup::SCRIPT);
+    let script = format!("{script}{}{}{}", secrets::look(), backup::SCRIPT, full::FILL);
 
-    // The first start, without the disk.
-    let options = with_units(&MachineOptions::default(), [probe("up", When::Ready, &first)]);
+    // Without the disk at first; at the end the state partition is filled to the last block.
+    let options = with_units(&MachineOptions::default(), [probe("up", When::Ready, &script)]);
     let mut run = bench.start(&disk, &options);
     disks::until_only_the_disk_is_missing(&mut run);
     disks::plug(&mut run, &media);
     let printed = run.checks("up", count);
     assert_up(&printed);
-    let values = secrets::assert_placed(&printed);
+    secrets::assert_placed(&printed);
     backup::assert_restored(&printed);
-    run.shut_down();
-    secrets::assert_overwritten(&disk);
-
-    // The second, again without it; at its end the state partition is filled to the last block.
-    let script = format!("{script}docker logs sonarr 2>&1 | grep -o 'start 2 of this state'\n{}", full::FILL);
-    let options = with_units(&MachineOptions::default(), [probe("again", When::Ready, &script)]);
-    let mut run = bench.start(&disk, &options);
-    disks::until_only_the_disk_is_missing(&mut run);
-    disks::plug(&mut run, &media);
-    let printed = run.checks("again", count);
-    assert_up(&printed);
-    assert_eq!(secrets::assert_placed(&printed), values, "the secrets of the first start");
-    assert!(printed.iter().any(|line| line == "start 2 of this state"), "{printed:?}");
     // Nothing that ends makes room again.
     run.cut_power();
+    secrets::assert_overwritten(&disk);
 
     full::starts_and_says_so(&bench, &disk);
 }

@@ -205,6 +205,13 @@ impl Run {
         self.machine.wait_for(timeout, |line| verdict::parse(line).filter(|said| wanted(said))).unwrap()
     }
 
+    /// The last that it has said of what `wanted` looks for, or the next.
+    pub fn last_or_next(&mut self, timeout: Duration, wanted: impl Fn(&Said) -> bool) -> Said {
+        let mut said = self.machine.seen().iter().rev().filter_map(|line| verdict::parse(line));
+        let last = said.find(|said| wanted(said));
+        last.unwrap_or_else(|| self.until(timeout, wanted))
+    }
+
     /// Waits for a line of the console with `text`.
     pub fn until_text(&mut self, timeout: Duration, text: &str) -> String {
         self.machine.wait_for(timeout, |line| line.contains(text).then(|| line.to_owned())).unwrap()

@@ -9,7 +9,7 @@ use boxwright::plan::{Plan, WayOut};
 use boxwright::vm::{BoxDisk, MachineOptions, Said};
 use serde::Deserialize;
 
-use crate::harness::{Bench, Run, When, probe, with_units};
+use crate::harness::{Bench, Run, When, probe, value, with_units};
 use crate::lab::{Lab, Sent};
 use crate::support::go;
 use crate::{built, disks, profiles, secrets};
@@ -32,12 +32,13 @@ const WIREGUARD: [&str; 2] = ["golang.zx2c4.com/wireguard", "v0.0.0-202605222104
 /// What the box is told to do between the looks from outside, a word each: a disk of that name is plugged in, and it says when
 /// it is done.
 const ERRANDS: &str = r#"
-up() { test "$(systemctl list-units --state=active --plain --no-legend 'boxwright-service-*' | wc -l)" = "$units" &&
-	test "$(docker ps --quiet | wc -l)" = "$running"; }
-all_up() { for _ in $(seq 400); do up && return; sleep 3; done; docker ps -a; box status; return 1; }
+back() { for _ in $(seq 400); do
+		docker ps --format '{{.Names}}' | grep -qx "$published" && return
+		sleep 3
+	done; docker ps -a; box status; return 1; }
 rescue() { systemctl start boxwright-ssh-rescue.service; }
-units=$(systemctl list-units --state=active --plain --no-legend 'boxwright-service-*' | wc -l)
-running=$(docker ps --quiet | wc -l)
+back
+echo "$published $(docker logs "$published" 2>&1 | grep -o 'start [0-9]* of this state' | tail -n 1)"
 echo done begin
 while :; do
 	set -- $(ls /dev/disk/by-id | sed -n 's/^usb-.*_errand-\([a-z]*\)-.*/\1/p' | sort -u)
@@ -45,7 +46,7 @@ while :; do
 		[ ! -e "/run/errand-$errand" ] || continue
 		case $errand in
 		container) docker restart "$published" >/dev/null ;;
-		docker) systemctl restart docker.service && all_up ;;
+		docker) systemctl restart docker.service && back ;;
 		ufw) ufw reload >/dev/null ;;
 		# As if the tunnel had been down for a quarter of an hour.
 		rescue) systemctl stop boxwright-ssh-tunnel.service && echo -10000 >/run/boxwright/ssh-rescue/last-up && rescue ;;
@@ -139,8 +140,8 @@ impl Server {
         Some(Self { bench, lab, disk, options, plan, name, v4: String::new(), v6: String::new() })
     }
 
-    /// Switches it on and waits until everything runs. `script` runs before the box waits for errands.
-    fn start(&mut self, script: &str) -> Run {
+    /// Switches it on. Once it is as good as `when` says, `script` runs, and then the box waits for errands.
+    fn start(&mut self, when: When, script: &str) -> Run {
         let published = self.plan.ports.first().map(|port| port.container.as_str()).unwrap_or_default();
         let script = format!(
             "published={published} vpn={}\n{script}\ncat >/run/leak.py <<'END'\n{}END\n\
@@ -148,13 +149,16 @@ impl Server {
             self.plan.vpn.as_deref().unwrap_or_default(),
             include_str!("lab/leak.py"),
         );
-        let options = with_units(&self.options, [probe("server", When::Ready, &script)]);
-        let mut run = self.bench.start(&self.disk, &options);
-        run.until(ALL_UP, |said| matches!(said, Said::Ready));
+        self.bench.start(&self.disk, &with_units(&self.options, [probe("server", when, &script)]))
+    }
+
+    /// Waits until the first errand is done, what was to be done at the start; what was printed until then.
+    fn until_begun(&mut self, run: &mut Run) -> Vec<String> {
+        let printed = until_done(run, "begin");
         let addresses = self.lab.addresses();
         self.v4 = addresses.v4.expect("it has leased one");
         self.v6 = addresses.v6.first().expect("it has one of its own").clone();
-        run
+        printed
     }
 
     /// Has the box do an errand; what it printed meanwhile.
@@ -286,19 +290,32 @@ fn doom_server_shows_nothing_and_leaks_nothing() {
     let Some(mut server) = Server::new(&profile, &[("media", "1000:1000"), ("cloud", "33:33")]) else {
         return;
     };
-    let look = format!("python3 - <<'END'\n{}END\n", include_str!("lab/reach.py"));
-    let mut run = server.start(&look);
+    let secrets = secrets::look();
+    let script = format!("{secrets}\npython3 - <<'END'\n{}END\n", include_str!("lab/reach.py"));
+    let mut run = server.start(When::Ready, &script);
+    let first = server.until_begun(&mut run);
+    server.assert_reach(&first);
     server.assert_scanned("at the first start", true);
-    let printed = until_done(&mut run, "begin");
-    server.assert_reach(&printed);
     tunnelled(&mut server, &mut run);
     for errand in ["container", "docker", "ufw"] {
         server.errand(&mut run, errand);
         server.assert_scanned(&format!("after {errand}"), false);
     }
     run.shut_down();
-    let _run = server.start("");
+
+    // Without the data disks: what needs them waits for them and for nothing else, also at the second start.
+    server.options.disks.clear();
+    let mut run = server.start(When::Good, &secrets);
+    run.until_good();
+    let second = server.until_begun(&mut run);
     server.assert_scanned("after a restart", true);
+    assert_eq!(value(&second, "digest"), value(&first, "digest"), "the secrets of the first start");
+    let starts = value(&second, "amp");
+    assert!(starts != "start 1 of this state", "its state is kept: {starts}");
+    let said = run.last_or_next(ALL_UP, |said| matches!(said, Said::NotReady(_) | Said::Ready));
+    let Said::NotReady(list) = said else { panic!("{said:?}") };
+    let disk = |wait: &String| wait.ends_with(" is not there)") || wait.ends_with(".mount (missing)");
+    assert!(list.iter().all(disk), "{list:#?}");
 }
 
 /// The VPN as it should be, cut off, flapping, taken down and replaced: its services have no other way, and find back.
@@ -330,8 +347,8 @@ fn tunnelled(server: &mut Server, run: &mut Run) {
 fn servarr_shows_what_is_for_home_and_opens_ssh_in_need() {
     let profile = profile("servarr", &[]);
     let Some(mut server) = Server::new(&profile, &[("media", "1000:1000")]) else { return };
-    let mut run = server.start("");
-    until_done(&mut run, "begin");
+    let mut run = server.start(When::Ready, "");
+    server.until_begun(&mut run);
     server.assert_scanned("at the first start", true);
     let found = server.ask_at_home("/identity");
     assert!(found.starts_with("200 "), "{found}");

@@ -8,6 +8,7 @@ use boxwright::disk::{self, Role};
 use boxwright::secrets::{Needs, Secrets, Shape};
 use boxwright::vm::BoxDisk;
 
+use crate::harness::value;
 use crate::profiles;
 
 /// Something that must be nowhere but in the store and in the files that services read.
@@ -106,14 +107,13 @@ pub fn look() -> String {
     .to_owned()
 }
 
-/// Holds what [`look`] printed against what services.toml needs. The digest of all values.
-pub fn assert_placed(printed: &[String]) -> String {
+/// Holds what [`look`] printed against what services.toml needs.
+pub fn assert_placed(printed: &[String]) {
     let files: Vec<&str> = printed.iter().filter_map(|line| line.strip_prefix("secret ")).collect();
     assert_eq!(files, FILES);
     assert!(printed.iter().any(|line| line == "store 600 700"), "{printed:?}");
     assert!(!printed.iter().any(|line| line == "plain text"), "{printed:?}");
-    let digest = printed.iter().find_map(|line| line.strip_prefix("digest "));
-    digest.unwrap_or_else(|| panic!("no digest in {printed:?}")).to_owned()
+    assert_eq!(value(printed, "digest").len(), 64);
 }
 
 /// The partition of a disk that is switched off must have been overwritten.
