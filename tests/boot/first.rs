@@ -3,14 +3,12 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use std::time::Duration;
 
 use boxwright::disk::{self, Role};
 use boxwright::tool::Tool;
 use boxwright::vm::{BoxDisk, MachineOptions};
 
 use crate::harness::{Bench, GOOD, SOON, When, checks, probe, value, with_units};
-use crate::packages;
 
 /// What a box is, line by line.
 const IDENTITY: &str = "
@@ -49,17 +47,6 @@ const KEPT: [(&str, &str); 9] = [
     ),
 ];
 
-/// Installs every locked package once more, as they are.
-const REINSTALL: &str = "
-set -eu
-export DEBIAN_FRONTEND=noninteractive
-mkdir -p /run/packages
-mount -o ro /dev/disk/by-id/virtio-extra0 /run/packages
-dpkg --install /run/packages/*.deb >/run/dpkg.log 2>&1 </dev/null || { tail -n 30 /run/dpkg.log; exit 1; }
-echo installed $(grep -c '^Setting up ' /run/dpkg.log)
-echo audit $(dpkg --audit)
-";
-
 #[test]
 fn a_box_gets_good_and_stays_who_it_is() {
     let Some(bench) = Bench::new() else { return };
@@ -92,19 +79,6 @@ fn a_box_gets_good_and_stays_who_it_is() {
         "the twin was written to"
     );
     another_box_is_another(&bench, &twin, &first);
-}
-
-#[test]
-fn every_locked_package_can_be_installed_once_more() {
-    let Some(bench) = Bench::new() else { return };
-    let disk = bench.disk("packages");
-    let locked = packages::locked(&bench);
-    let options =
-        MachineOptions { disks: vec![packages::disk(&bench, &locked)], ..MachineOptions::default() };
-    let mut run = bench.start(&disk, &with_units(&options, [probe("packages", When::Good, REINSTALL)]));
-    run.until_good();
-    let said = run.probe("packages", Duration::from_secs(3600));
-    assert_eq!(said, [format!("installed {}", locked.len()), "audit".to_owned()]);
 }
 
 /// The first start leaves no room at the end of `disk`, and a table that other programs accept.

@@ -118,8 +118,14 @@ def places(found):
 
 def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
-    found = dict(sorted(containers().items()))
-    addresses, listeners = places(found)
+    while True:
+        found = dict(sorted(containers().items()))
+        try:
+            addresses, listeners = places(found)
+            break
+        except FileNotFoundError:
+            # One was started anew just now.
+            continue
     known = resolved(found)
     # What a name leads to must be that container, and no other.
     by_name = {name: {other: (address, PORT) for (one, other), address in known.items() if one == name and address in addresses[other]}
