@@ -146,9 +146,10 @@ for planted in seerr/config/settings.json sonarr/config/config.xml tautulli/conf
 	link=/srv/state/${planted%.*}.new
 	rm -f "/srv/state/$planted" "$link"
 	ln -s /run/victim "$link"
-	if python3 "$service" start "${planted%%/*}" 2>/run/said; then exit 1; fi
-	[ "$(cat /run/victim)" = untouched ]
-	rm "$link"
+	# It either says that it cannot write there, or puts its own file in the link's place.
+	python3 "$service" start "${planted%%/*}" 2>/run/said || [ -s /run/said ]
+	[ "$(cat /run/victim)" = untouched ] && [ ! -L "/srv/state/$planted" ]
+	rm -f "$link"
 	python3 "$service" start "${planted%%/*}"
 	[ -f "/srv/state/$planted" ]
 done
