@@ -9,7 +9,7 @@ use boxwright::plan::{Plan, WayOut};
 use boxwright::vm::{BoxDisk, MachineOptions, Said};
 use serde::Deserialize;
 
-use crate::harness::{Bench, Run, When, probe, value, with_units};
+use crate::harness::{Bench, Run, SOON, When, probe, value, with_units};
 use crate::lab::{Lab, Sent};
 use crate::support::go;
 use crate::{built, disks, profiles, secrets};
@@ -284,7 +284,31 @@ fn until_done(run: &mut Run, name: &str) -> Vec<String> {
     printed
 }
 
+/// The shipped `minimal`: a box without services, whose SSH is for home.
 #[test]
+fn a_box_without_services_shows_ssh_at_home_and_nothing_else() {
+    let Some(bench) = Bench::new() else { return };
+    let Some(mut lab) = Lab::start(&bench.path("")) else { return };
+    let options = MachineOptions { network: lab.network(), ..MachineOptions::default() };
+    let options = with_units(&options, [probe("ssh", When::Good, "systemctl start ssh; ufw reload")]);
+    let mut run = bench.start(&bench.disk("plain"), &options);
+    run.until_good();
+    run.probe("ssh", SOON);
+    let addresses = lab.addresses();
+    let (v4, v6) =
+        (addresses.v4.expect("it has leased one"), addresses.v6.first().expect("one of its own").clone());
+    for (from, to) in [("tv", &v4), ("tv", &v6), ("stranger", &v4), ("stranger", &v6), ("cloudflare", &v4)] {
+        let expected: &[(u16, &str)] = if from == "tv" { &[(22, "open")] } else { &[] };
+        let found = lab.scan(from, to, "tcp");
+        let found: Vec<(u16, &str)> = found.iter().map(|(port, what)| (*port, what.as_str())).collect();
+        assert_eq!(found, expected, "from {from} to {to}");
+        assert_eq!(lab.scan(from, to, "udp"), BTreeMap::new(), "UDP from {from} to {to}");
+    }
+    run.cut_power();
+}
+
+#[test]
+#[ignore = "half an hour for a box with twenty services under emulation: `cargo test --test boot -- --include-ignored doom_server`"]
 fn doom_server_shows_nothing_and_leaks_nothing() {
     let profile = profile("doom-server", &[]);
     let Some(mut server) = Server::new(&profile, &[("media", "1000:1000"), ("cloud", "33:33")]) else {
@@ -344,6 +368,7 @@ fn tunnelled(server: &mut Server, run: &mut Run) {
 }
 
 #[test]
+#[ignore = "a quarter of an hour for a box with fifteen services under emulation: `cargo test --test boot -- --include-ignored servarr`"]
 fn servarr_shows_what_is_for_home_and_opens_ssh_in_need() {
     let profile = profile("servarr", &[]);
     let Some(mut server) = Server::new(&profile, &[("media", "1000:1000")]) else { return };
