@@ -57,7 +57,7 @@ while :; do
 		down) nsenter -t "$(docker inspect -f '{{.State.Pid}}' "$vpn")" -n ip link delete tun0 && leak down ;;
 		# As if it had crashed.
 		restarted) kill -9 "$(docker inspect -f '{{.State.Pid}}' "$vpn")" && leak restarted 300 ;;
-		recreated) docker rm -f "$vpn" >/dev/null && leak recreated 600 ;;
+		recreated) docker rm -f "$vpn" >/dev/null && leak recreated 1500 ;;
 		mended) leak mended 90 ;;
 		flapping) for _ in 1 2 3 4; do leak flapping; done ;;
 		*) leak "$errand" 30 ;;
