@@ -233,7 +233,7 @@ impl Role {
             _ => json!(["CMD", "/stand-in/healthcheck"]),
         };
         // Nanoseconds, as Docker writes them.
-        json!({ "Test": test, "Interval": 60_000_000_000_u64, "StartInterval": 10_000_000_000_u64, "Timeout": 20_000_000_000_u64, "Retries": 6 })
+        json!({ "Test": test, "Interval": 10_000_000_000_u64, "Timeout": 20_000_000_000_u64, "Retries": 6 })
     }
 }
 
