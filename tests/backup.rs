@@ -17,13 +17,10 @@ use std::path::PathBuf;
 
 use boxwright::tool::Tool;
 
-/// A server of S3 over a folder, and its version.
-const S3: [&str; 3] = ["github.com/versity/versitygw", "./cmd/versitygw", "v1.8.0"];
-
 /// Kopia in the version that boxes run, and the server, in one folder.
 fn tools(profile: &boxwright::check::CheckedProfile) -> Option<tempfile::TempDir> {
     let kopia = go::writer_of_backups(profile.catalog())?;
-    let s3 = go::program(S3[0], S3[1], S3[2])?;
+    let s3 = go::s3_server()?;
     let folder = tempfile::tempdir().unwrap();
     fs::copy(kopia, folder.path().join("kopia")).unwrap();
     fs::copy(s3, folder.path().join("s3")).unwrap();
@@ -32,6 +29,16 @@ fn tools(profile: &boxwright::check::CheckedProfile) -> Option<tempfile::TempDir
 
 #[test]
 fn what_is_lost_comes_back() {
+    on_box("scenarios.py");
+}
+
+#[test]
+fn a_new_disk_brings_everything_back_or_says_why_not() {
+    on_box("recovery.py");
+}
+
+/// Runs scenarios of tests/backup in namespaces of their own.
+fn on_box(scenarios: &str) {
     if !rustix::process::geteuid().is_root() {
         eprintln!("SKIPPED: only root can make these namespaces");
         return;
@@ -46,6 +53,7 @@ fn what_is_lost_comes_back() {
         .env("LC_ALL", "C.UTF-8")
         .arg(profiles::project().join("tests/backup/on_box.py"))
         .args([root.as_path(), &rendered.path().join("tree"), tools.path()])
+        .arg(scenarios)
         .output();
     if let Err(error) = run {
         panic!("{error:#}");

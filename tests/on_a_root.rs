@@ -4,29 +4,17 @@
 //! Both need root, python3 and a root filesystem with a box's packages: the folder that BOXWRIGHT_TEST_ROOT names, or
 //! else the one out of the image of the profile `minimal`. Without one of these they are skipped, and say so.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
-#![allow(clippy::disallowed_methods, reason = "BOXWRIGHT_TEST_ROOT is read from the environment")]
 
 #[path = "support/built.rs"]
 mod built;
 #[path = "support/profiles.rs"]
 mod profiles;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use boxwright::build::lock_of;
 use boxwright::fetch::Cache;
 use boxwright::tool::Tool;
-
-/// The root filesystem to try things on, or why there is none.
-fn root() -> Result<PathBuf, String> {
-    if !rustix::process::geteuid().is_root() {
-        return Err("only root can make these namespaces".to_owned());
-    }
-    if let Some(named) = std::env::var_os("BOXWRIGHT_TEST_ROOT") {
-        return Ok(PathBuf::from(named));
-    }
-    built::root().ok_or_else(|| "no image can be built here".to_owned())
-}
 
 /// Installs every package in `$2/packages` once more, as it is, with plain dpkg, on a copy of the root `$1`.
 const REINSTALL: &str = r#"
@@ -47,7 +35,7 @@ exec chroot "$2/root" sh -euc '
 
 /// Runs a program of tests/ with the root and what each shipped profile renders to.
 fn try_on_root(interpreter: &str, program: &str) {
-    let root = match root() {
+    let root = match built::root_to_try() {
         Ok(root) => root,
         Err(reason) => {
             eprintln!("skipped {program}: {reason}");

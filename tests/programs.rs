@@ -34,3 +34,13 @@ fn no_image_is_fetched_while_there_is_no_room() {
 fn a_list_of_addresses_is_taken_over_if_it_looks_like_one() {
     try_program("firewall/edge.py", "firewall/root/usr/lib/boxwright/edge");
 }
+
+#[test]
+fn containers_that_come_and_go_do_not_concern_the_firewall() {
+    try_program("firewall/onlink.py", "firewall/root/usr/lib/boxwright/onlink");
+}
+
+#[test]
+fn a_setup_that_fails_is_tried_less_and_less_often() {
+    try_program("services/turns.py", "services/root/usr/lib/boxwright/services/watch.py");
+}

@@ -38,7 +38,6 @@ fn images(folder: &Path, busybox: &Path) -> Option<()> {
 }
 
 #[test]
-#[ignore = "not seen to its end since services were merged: `cargo test --test real -- --ignored`"]
 fn databases_and_torrents_are_run_dumped_and_brought_back() {
     let programs = ["dockerd", "docker", "unshare", "nsenter", "ip", "iptables", "python3"];
     let (true, Some(busybox)) = (docker::able(&programs), standin::busybox()) else {

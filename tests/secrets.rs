@@ -2,6 +2,9 @@
 //!
 //! It needs python3, which the box has; without it on this machine the test says so and passes.
 
+#[path = "support/go.rs"]
+mod go;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -77,7 +80,11 @@ fn prepare(folder: &Path) {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     let secrets = Secrets::load(&path, &needs).map_err(|findings| findings.render(false)).unwrap();
     assert!(secrets.findings().list.is_empty(), "{}", secrets.findings().render(false));
-    fs::write(folder.join("bundle.bin"), secrets.bundle().unwrap().as_slice()).unwrap();
+    fs::write(
+        folder.join("bundle.bin"),
+        secrets.bundle(&boxwright::secrets::Handover::default()).unwrap().as_slice(),
+    )
+    .unwrap();
     fs::write(folder.join("values.json"), values().to_string()).unwrap();
     fs::write(folder.join("map.json"), serde_json::to_string_pretty(&needs).unwrap()).unwrap();
 }
@@ -121,4 +128,204 @@ fn a_box_does_so_with_the_real_systemd_creds() {
         "Box.test_a_new_bundle_takes_the_place_of_old_values",
     ];
     on_box(&[("REAL_CREDS", "1")], &tests);
+}
+
+/// The program as people start it, in `folder`, which is its home too.
+#[allow(clippy::disallowed_methods, reason = "this test starts the program as people do")]
+fn boxwright(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    // In a session of its own there is no terminal to ask at.
+    let mut command = std::process::Command::new("/usr/bin/setsid");
+    command.arg("-w").arg(env!("CARGO_BIN_EXE_boxwright")).arg("--project").arg(project()).args(arguments);
+    command.env_clear().env("HOME", folder).current_dir(folder).stdin(std::process::Stdio::null());
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+/// A folder with a profile whose admin has the key `me`, and with complete secrets for it.
+fn owner() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let key = |name: &str, phrase: &str| {
+        let tool = Tool::new("ssh-keygen").env("PATH", "/usr/bin:/bin").current_dir(folder.path());
+        tool.args(["-q", "-t", "ed25519", "-C", name, "-N", phrase, "-f", name]).run().unwrap();
+    };
+    key("me", "");
+    key("locked", "the phrase of the key");
+    let public = fs::read_to_string(folder.path().join("me.pub")).unwrap();
+    let profile = format!(
+        "schema = 1\n[box]\nname = \"attic\"\nadmins = {{ me = [{:?}] }}\n[ssh]\nlan = \"always\"\n\
+         [alerts]\nto = [\"pushbullet\"]\n[services]\n",
+        public.trim()
+    );
+    fs::write(folder.path().join("attic.toml"), profile).unwrap();
+    write_private(&folder.path().join("secrets.toml"), "[box]\npushbullet = 'o.canary-canary-canary'\n");
+    folder
+}
+
+fn write_private(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn a_secrets_file_is_encrypted_taken_everywhere_and_decrypted() {
+    let folder = owner();
+    let path = |name: &str| folder.path().join(name);
+    let run = |arguments: &[&str]| boxwright(folder.path(), arguments);
+    let check = |more: &[&str]| run(&[&["secrets", "check", "attic.toml", "--secrets"], more].concat());
+    let (code, _, said) = check(&["secrets.toml"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("secrets.toml has all that `attic` needs"), "{said}");
+
+    let locked = fs::read_to_string(path("locked.pub")).unwrap();
+    let (code, out, said) =
+        run(&["secrets", "encrypt", "secrets.toml", "--profile", "attic.toml", "--recipient", locked.trim()]);
+    assert_eq!((code, out.as_str()), (Some(0), "secrets.toml.age\n"), "{said}");
+    let sealed = fs::read_to_string(path("secrets.toml.age")).unwrap();
+    assert!(sealed.starts_with("-----BEGIN AGE ENCRYPTED FILE-----\n") && !sealed.contains("canary"));
+    fs::write(path("phrase"), "the phrase of the key\nand more\n").unwrap();
+
+    // By the usual key, by a named one, by one with a passphrase; by none.
+    let (code, _, said) = check(&["secrets.toml.age"]);
+    assert!(code == Some(1) && said.contains("no key was found"), "{said}");
+    let (code, _, said) = check(&["secrets.toml.age", "--identity", "locked"]);
+    assert!(
+        code == Some(1) && said.contains("has a passphrase") && said.contains("--passphrase-file"),
+        "{said}"
+    );
+    let (code, _, said) = check(&["secrets.toml.age", "--identity", "locked", "--passphrase-file", "phrase"]);
+    assert_eq!(code, Some(0), "{said}");
+    fs::create_dir(path(".ssh")).unwrap();
+    fs::copy(path("me"), path(".ssh/id_ed25519")).unwrap();
+    let (code, _, said) = check(&["secrets.toml.age"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("secrets-mode"), "everyone may read what is encrypted: {said}");
+
+    // What is there is kept, what git tracks is not written to, what is written is the owner's alone.
+    let decrypt = |more: &[&str]| run(&[&["secrets", "decrypt", "secrets.toml.age"], more].concat());
+    let (code, _, said) = decrypt(&[]);
+    assert!(code == Some(1) && said.contains("is there already"), "{said}");
+    let git = |arguments: &[&str]| {
+        let tool = Tool::new("git").env("PATH", "/usr/bin:/bin").current_dir(folder.path());
+        tool.args(arguments).run().unwrap();
+    };
+    git(&["init", "-q"]);
+    git(&["add", "secrets.toml", "secrets.toml.age"]);
+    let (code, _, said) = check(&["secrets.toml"]);
+    assert!(code == Some(0) && said.contains("warning[secrets-tracked]: git tracks secrets.toml"), "{said}");
+    assert!(!check(&["secrets.toml.age"]).2.contains("secrets-tracked"));
+    fs::remove_file(path("secrets.toml")).unwrap();
+    let (code, _, said) = decrypt(&[]);
+    assert!(
+        code == Some(1) && said.contains("git tracks secrets.toml") && !path("secrets.toml").exists(),
+        "{said}"
+    );
+    let (code, out, said) = decrypt(&["--to", "mine.toml"]);
+    assert_eq!((code, out.as_str()), (Some(0), "mine.toml\n"), "{said}");
+    assert_eq!(fs::metadata(path("mine.toml")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::read_to_string(path("mine.toml")).unwrap(),
+        "[box]\npushbullet = 'o.canary-canary-canary'\n"
+    );
+    std::os::unix::fs::symlink("mine.toml", path("link.toml")).unwrap();
+    assert!(decrypt(&["--to", "link.toml", "--force"]).2.contains("is not a file"));
+
+    // With a passphrase alone; damaged; for nobody.
+    let (code, _, said) = run(&[
+        "secrets",
+        "encrypt",
+        "mine.toml",
+        "--passphrase",
+        "--passphrase-file",
+        "phrase",
+        "--to",
+        "p.age",
+    ]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(check(&["p.age"]).2.contains("encrypted with a passphrase"));
+    let (code, _, said) = check(&["p.age", "--passphrase-file", "phrase"]);
+    assert_eq!(code, Some(0), "{said}");
+    fs::write(path("short.age"), &sealed[..sealed.len() - 120]).unwrap();
+    let (code, _, said) = check(&["short.age"]);
+    assert!(code == Some(1) && said.contains("take it from a backup"), "{said}");
+    assert!(run(&["secrets", "encrypt", "mine.toml"]).2.contains("nobody is named who could open it"));
+    assert!(run(&["secrets", "encrypt", "p.age", "--passphrase"]).2.contains("is encrypted already"));
+}
+
+#[test]
+fn a_check_says_what_is_wrong_with_a_file_and_shows_no_value() {
+    let folder = owner();
+    let path = |name: &str| folder.path().join(name);
+    let check = |more: &[&str]| {
+        let (code, out, said) = boxwright(
+            folder.path(),
+            &[&["secrets", "check", "attic.toml", "--secrets", "secrets.toml"], more].concat(),
+        );
+        assert!(!format!("{out}{said}").contains("canary-canary"), "{out}{said}");
+        (code, out, said)
+    };
+    fs::set_permissions(path("secrets.toml"), fs::Permissions::from_mode(0o640)).unwrap();
+    let (code, _, said) = check(&[]);
+    assert!(
+        code == Some(0) && said.contains("warning[secrets-mode]") && said.contains("heed the warnings"),
+        "{said}"
+    );
+    for (text, code, expected) in [
+        ("", 1, "secret-missing"),
+        ("[box]\npushbullet = 'password'\n", 1, "secret-missing"),
+        ("[box]\npushbullet = 'o.canary-canary-canary'\nntfy-topic = 'x'\n", 1, "secret-unknown"),
+        ("[box]\npushbullet = \"o.canary-canary\\ncanary\"\n", 1, "secret-malformed"),
+        ("[box]\npushbullet = 'letmein2026'\n", 0, "secret-weak"),
+        ("[box]\npushbullet = 'attic!'\n", 0, "secret-weak"),
+    ] {
+        write_private(&path("secrets.toml"), text);
+        let (found, _, said) = check(&[]);
+        assert_eq!((found, said.contains(expected)), (Some(code), true), "{text}: {said}");
+        let (found, out, _) = check(&["--json"]);
+        let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((found, json["ok"].as_bool()), (Some(code), Some(code == 0)), "{out}");
+        let codes: Vec<&str> =
+            json["findings"].as_array().unwrap().iter().filter_map(|one| one["code"].as_str()).collect();
+        assert!(codes.contains(&expected), "{codes:?}");
+    }
+    // A value that has got into the profile, and so onto the box, where everyone can read it.
+    write_private(&path("secrets.toml"), "[box]\npushbullet = 'm1e.canary-canary.example'\n");
+    let profile = fs::read_to_string(path("attic.toml")).unwrap();
+    let leaking = profile.replace("[ssh]", "mirror = \"http://m1e.canary-canary.example/debian\"\n[ssh]");
+    fs::write(path("attic.toml"), leaking).unwrap();
+    let (code, _, said) =
+        boxwright(folder.path(), &["secrets", "check", "attic.toml", "--secrets", "secrets.toml"]);
+    assert!(
+        code == Some(1) && said.contains("error[secret-leaked]: the value of the secret `box/pushbullet`"),
+        "{said}"
+    );
+}
+
+/// What encrypts and decrypts here is what others know as age.
+#[test]
+fn age_and_boxwright_read_each_others_files() {
+    let Some(age) = age() else { return };
+    let folder = owner();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path(".ssh")).unwrap();
+    fs::copy(path("me"), path(".ssh/id_ed25519")).unwrap();
+    let tool =
+        |arguments: &[&str]| Tool::new(&age).current_dir(folder.path()).args(arguments).output().unwrap();
+    let text = fs::read(path("secrets.toml")).unwrap();
+    let (code, _, said) =
+        boxwright(folder.path(), &["secrets", "encrypt", "secrets.toml", "--profile", "attic.toml"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(tool(&["--decrypt", "-i", "me", "secrets.toml.age"]), text);
+    for armor in [&["--armor"][..], &[]] {
+        tool(&[armor, &["-R", "me.pub", "-o", "theirs", "secrets.toml"]].concat());
+        let (code, _, said) =
+            boxwright(folder.path(), &["secrets", "check", "attic.toml", "--secrets", "theirs"]);
+        assert_eq!(code, Some(0), "{said}");
+        fs::remove_file(path("theirs")).unwrap();
+    }
+}
+
+/// The reference implementation, a Go module.
+fn age() -> Option<PathBuf> {
+    go::program("filippo.io/age", "./cmd/age", "v1.2.1")
 }

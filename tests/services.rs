@@ -5,6 +5,10 @@
 mod access;
 #[path = "services/audit.rs"]
 mod audit;
+#[path = "support/edge.rs"]
+mod edge;
+#[path = "services/exposed.rs"]
+mod exposed;
 #[path = "support/go.rs"]
 mod go;
 #[path = "services/kuma.rs"]
@@ -391,56 +395,43 @@ fn rendered_without(names: &[&str]) -> tempfile::TempDir {
     written(&rendered(&profile, &plan))
 }
 
-/// How many lines `script` prints, each for something that holds, about these trees.
-fn held(script: &str, trees: &[&tempfile::TempDir]) -> usize {
+/// How many lines `script` prints, each for something that holds, about these trees. None, and a line that says why, without
+/// a Python.
+fn held(script: &str, trees: &[&tempfile::TempDir]) -> Option<usize> {
     let run = Tool::new("python3").arg("-B").arg(project().join("tests/services").join(script));
     let run = run.args(trees.iter().map(|tree| tree.path())).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    let said = String::from_utf8(run.output().unwrap_or_else(|error| panic!("{error:#}"))).unwrap();
-    said.lines().filter(|line| line.starts_with("ok ")).count()
+    let said = match run.output() {
+        Err(error) if error.to_string().starts_with("starting") => {
+            eprintln!("SKIPPED: {error}");
+            return None;
+        }
+        said => String::from_utf8(said.unwrap_or_else(|error| panic!("{error:#}"))).unwrap(),
+    };
+    said.lines().filter(|line| line.starts_with("SKIPPED")).for_each(|line| eprintln!("{line}"));
+    Some(said.lines().filter(|line| line.starts_with("ok ")).count())
 }
 
 #[test]
 fn setups_wire_stand_ins_of_the_applications_together() {
-    if let Err(error) = Tool::new("python3").arg("--version").env("PATH", "/usr/bin:/bin").run() {
-        return eprintln!("SKIPPED: {error}");
-    }
     let (every, plex, jellyfin) =
         (rendered_without(&[]), rendered_without(&["jellyfin"]), rendered_without(&["plex"]));
-    assert_eq!(held("wiring.py", &[&every]), 7);
-    assert_eq!(held("media.py", &[&every, &plex, &jellyfin]), 6);
-    assert_eq!(held("accounts.py", &[&every]), 4);
-}
-
-/// Runs a program of tests/services on everything rendered, and counts what holds.
-fn holds_on_the_rendered(program: &str, count: std::ops::RangeInclusive<usize>) {
-    let profile = every();
-    let plan = Plan::new(&profile, profile.catalog()).unwrap();
-    let folder = written(&rendered(&profile, &plan));
-    let run = Tool::new("python3").arg("-B").arg(project().join("tests/services").join(program));
-    let said = match run.arg(folder.path()).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output() {
-        Err(error) if error.to_string().starts_with("starting") => return eprintln!("SKIPPED: {error}"),
-        said => String::from_utf8(said.unwrap_or_else(|error| panic!("{error:#}"))).unwrap(),
-    };
-    said.lines().filter(|line| line.starts_with("SKIPPED")).for_each(|line| eprintln!("{line}"));
-    assert!(count.contains(&said.lines().filter(|line| line.starts_with("ok ")).count()), "{said}");
+    let Some(wired) = held("wiring.py", &[&every]) else { return };
+    assert_eq!(wired, 7);
+    assert_eq!(held("media.py", &[&every, &plex, &jellyfin]), Some(7));
+    assert_eq!(held("accounts.py", &[&every]), Some(6));
 }
 
 #[test]
 fn who_owns_an_application_is_found_out_and_plex_is_claimed() {
-    holds_on_the_rendered("owned.py", 10..=10);
+    let Some(count) = held("owned.py", &[&rendered_without(&[])]) else { return };
+    assert_eq!(count, 10);
 }
 
 #[test]
 fn logins_that_were_lost_get_a_new_password() {
+    let Some(count) = held("logins.py", &[&rendered_without(&[])]) else { return };
     // The last one needs PostgreSQL.
-    holds_on_the_rendered("logins.py", 7..=8);
-}
-
-/// The real cloudflared, where somebody has put one: it is no package, and its module cannot be installed by name.
-fn cloudflared() -> Option<PathBuf> {
-    let places = ["/usr/local/bin", "/usr/bin"].map(PathBuf::from);
-    let built = project().join("out/test-tools/cloudflared");
-    places.into_iter().chain([built]).map(|folder| folder.join("cloudflared")).find(|path| path.is_file())
+    assert!((7..=8).contains(&count), "{count}");
 }
 
 #[test]
@@ -458,10 +449,7 @@ fn a_tunnel_that_serves_something_else_is_found() {
 
 #[test]
 fn the_real_cloudflared_accepts_the_rules() {
-    let Some(program) = cloudflared() else {
-        eprintln!("SKIPPED: put a cloudflared into /usr/local/bin or out/test-tools/cloudflared/");
-        return;
-    };
+    let Some(program) = edge::cloudflared() else { return };
     let profile = every();
     let plan = Plan::new(&profile, profile.catalog()).unwrap();
     let folder = written(&rendered(&profile, &plan));

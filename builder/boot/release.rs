@@ -15,6 +15,8 @@ pub struct Ingredients<'a> {
     pub version: u64,
     /// The kind of machine.
     pub platform: &'a Platform,
+    /// What opens the partitions that the box writes, if they are to be encrypted: what the initrd is told.
+    pub encrypt: Option<&'a str>,
     /// Kernel and initrd.
     pub files: &'a BootFiles,
     /// The layer with the packages.
@@ -45,9 +47,10 @@ pub struct Release {
 impl Release {
     /// The release that these ingredients make. Equal ingredients make the same release, whatever its version.
     pub fn of(ingredients: &Ingredients<'_>) -> Self {
-        let Ingredients { box_name, version, platform, files, base, profile, images } = *ingredients;
+        let Ingredients { box_name, version, platform, encrypt, files, base, profile, images } = *ingredients;
         let mut words = platform.command_line.clone();
         words.push(format!("boxwright.box={box_name}"));
+        words.extend(encrypt.map(|with| format!("boxwright.encrypt={with}")));
         words.push(format!("boxwright.base={}", base.root_hash));
         words.push(format!("boxwright.profile={}", profile.root_hash));
         words.extend(images.map(|layer| format!("boxwright.images={}", layer.root_hash)));

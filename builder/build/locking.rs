@@ -148,8 +148,8 @@ fn list(references: &BTreeSet<String>) -> String {
     references.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
-/// The words of the distribution's `features` that the profile's settings ask for: filesystems of its disks, the TPM, the
-/// UPS.
+/// The words of the distribution's `features` that the profile's settings ask for: filesystems of its disks, the TPM,
+/// encryption, the UPS.
 fn features(checked: &CheckedProfile) -> Vec<String> {
     let profile = checked.profile();
     let filesystems = profile.disks.values().filter_map(|disk| disk.filesystem);
@@ -158,6 +158,9 @@ fn features(checked: &CheckedProfile) -> Vec<String> {
     let mut features: BTreeSet<String> = words.filter(|word| known.contains_key(word)).collect();
     if profile.machine.tpm {
         features.insert("tpm".to_owned());
+    }
+    if profile.machine.encrypt.is_some() {
+        features.insert("encrypt".to_owned());
     }
     if profile.machine.ups.is_some() {
         features.insert("ups".to_owned());

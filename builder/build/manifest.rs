@@ -35,6 +35,9 @@ pub struct Manifest {
     pub distribution: String,
     /// The platform.
     pub platform: String,
+    /// What opens the box's encrypted partitions: `tpm`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypt: Option<String>,
     /// The digest of everything that the image was made from.
     pub inputs: Sha256,
     /// The partitions, in their order.
@@ -45,6 +48,9 @@ pub struct Manifest {
     pub written: u64,
     /// See [`fingerprint`].
     pub fingerprint: Sha256,
+    /// The digest of all of it: [`crate::disk::content::read`]. Images of older programs have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Sha256>,
     /// The container images that are in the image.
     pub embedded: Vec<String>,
     /// The container images that the box pulls by tag, since no digest is known.
@@ -86,9 +92,17 @@ impl Manifest {
     /// # Errors
     /// If its folder cannot be written.
     pub fn save(&self, image: &Path) -> Result<()> {
-        let mut text = serde_json::to_vec_pretty(self).context("writing the manifest")?;
-        text.push(b'\n');
-        atomic::write(&Self::path(image), &text)
+        atomic::write(&Self::path(image), self.text()?.as_bytes())
+    }
+
+    /// The manifest as it is written.
+    ///
+    /// # Errors
+    /// None that can be met: a path is UTF-8 here.
+    pub fn text(&self) -> Result<String> {
+        let mut text = serde_json::to_string_pretty(self).context("writing the manifest")?;
+        text.push('\n');
+        Ok(text)
     }
 
     /// Whether `image` is what [`Manifest::inputs`] made: nothing needs to be built then.
@@ -130,11 +144,13 @@ mod tests {
             time: 0,
             distribution: "debian-13".into(),
             platform: "uefi-x86_64".into(),
+            encrypt: None,
             inputs,
             parts: Vec::new(),
             size: 0,
             written: 0,
             fingerprint: fingerprint(image).unwrap(),
+            content: None,
             embedded: Vec::new(),
             unresolved: Vec::new(),
         }

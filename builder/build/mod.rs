@@ -34,7 +34,8 @@ use crate::layers::Layer;
 use crate::lock::{self, Lock};
 use crate::overlay;
 use crate::plan::Plan;
-use crate::secrets::Secrets;
+use crate::profile::Encrypt;
+use crate::secrets::{Handover, Secrets};
 use crate::tools::Tools;
 use crate::tree::Tree;
 use base::Base;
@@ -52,6 +53,8 @@ pub struct Order<'a> {
     pub lock: &'a Lock,
     /// Secrets to put into the image, which is not to be published then.
     pub secrets: Option<&'a Secrets>,
+    /// What goes along with them.
+    pub handover: &'a Handover,
     /// The folder for the image.
     pub out: &'a Path,
 }
@@ -89,10 +92,12 @@ impl Order<'_> {
         let embedded = embedded::embed(self, &tools, context)?;
         let profile = self.profile_layer(&base, &tools, context)?;
         let release = self.release(&base, &profile, embedded.layer.as_ref());
-        let step = context.ui.step("assembling the image");
         let layers = layers(&base, &profile, &embedded);
+        self.look_into(&layers, &tools, context)?;
+        let step = context.ui.step("assembling the image");
         let made = self.assemble(&release, (&base, &layers), &tools, &image)?;
         let manifest = self.manifest(inputs, &release, (&made, &layers), &embedded)?;
+        self.look_over(&made, &manifest).inspect_err(|_| drop(fs::remove_file(&image)))?;
         lock::save(self.lock, &lock_of(&image))?;
         manifest.save(&image)?;
         step.done(crate::ui::human_bytes(made.written_bytes));
@@ -118,7 +123,7 @@ impl Order<'_> {
             .field("overlays", inputs::folder(&context.project.join("overlays"))?.bytes())
             .field("firmware", inputs::folder(&context.project.join("firmware"))?.bytes());
         if let Some(secrets) = self.secrets {
-            hasher.field("secrets", Sha256::of_bytes(&secrets.bundle()?).bytes());
+            hasher.field("secrets", Sha256::of_bytes(&secrets.bundle(self.handover)?).bytes());
         }
         Ok(hasher.finish())
     }
@@ -147,11 +152,36 @@ impl Order<'_> {
         layer::cached(&small, |mut tar| Ok(tree.write_tar(&mut tar, time)?), (tools, context))
     }
 
+    /// What opens the box's partitions, as the initrd and the manifest say it.
+    fn encrypt(&self) -> Option<&'static str> {
+        self.checked.profile().machine.encrypt.map(|Encrypt::Tpm| "tpm")
+    }
+
+    /// Looks for secrets in what is sealed.
+    fn look_into(&self, layers: &[(Role, &Layer)], tools: &Tools, context: &Context) -> Result<()> {
+        let Some(secrets) = self.secrets else { return Ok(()) };
+        let step = context.ui.step("looking for secrets where none belong");
+        for (role, layer) in layers {
+            scan::refuse_in_layer(secrets, &format!("{role:?} layer").to_lowercase(), layer, tools)?;
+        }
+        step.done("none");
+        Ok(())
+    }
+
+    /// Looks for secrets in the image and in what is written beside it.
+    fn look_over(&self, made: &DiskImage, manifest: &Manifest) -> Result<()> {
+        let Some(secrets) = self.secrets else { return Ok(()) };
+        scan::refuse_in_image(secrets, made)?;
+        scan::refuse_in_text(secrets, &Manifest::path(&made.path), &manifest.text()?)?;
+        scan::refuse_in_text(secrets, &lock_of(&made.path), &lock::format::render(self.lock))
+    }
+
     fn release(&self, base: &Base, profile: &Layer, images: Option<&Layer>) -> Release {
         Release::of(&boot::Ingredients {
             box_name: self.checked.name(),
             version: self.lock.version,
             platform: self.checked.platform(),
+            encrypt: self.encrypt(),
             files: &base.files,
             base: &base.layer,
             profile,
@@ -172,7 +202,7 @@ impl Order<'_> {
         if let Some(secrets) = self.secrets {
             scan::refuse_in_esp(secrets, &esp)?;
         }
-        let bundle = self.secrets.map(Secrets::bundle).transpose()?;
+        let bundle = self.secrets.map(|secrets| secrets.bundle(self.handover)).transpose()?;
         let parts = Parts {
             seed: &release.digest,
             version: release.version,
@@ -210,11 +240,13 @@ impl Order<'_> {
             time: self.lock.time,
             distribution: self.lock.distribution.clone(),
             platform: self.lock.platform.clone(),
+            encrypt: self.encrypt().map(str::to_owned),
             inputs,
             parts: image.layout.partitions.iter().map(part).collect(),
             size: image.layout.total_bytes,
             written: image.written_bytes,
             fingerprint: manifest::fingerprint(&image.path)?,
+            content: Some(content(&image.path)?),
             embedded: embedded.references.clone(),
             unresolved: embedded.unresolved.clone(),
         })
@@ -233,6 +265,13 @@ pub fn render(
 ) -> Result<Tree> {
     let inputs = overlay::Inputs { profile: checked, plan, images };
     inputs.tree(&context.project.join("overlays"))
+}
+
+/// The digest of everything in the image at `path`, by which it is checked before it is flashed.
+fn content(path: &Path) -> Result<Sha256> {
+    let context = || format!("reading {}", path.display());
+    let file = fs::File::open(path).with_context(context)?;
+    Ok(disk::content::read(&file, &|_| ()).with_context(context)?.digest)
 }
 
 /// The layers in the order in which they are on the disk.

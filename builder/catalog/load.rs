@@ -244,6 +244,24 @@ login = "after-setup"
             ("egress = true", "stop = \"1 minute\"\negress = true", "service-duration", 8),
             ("owned = true\n", "\n", "service-exposure", 16),
             ("login = \"after-setup\"", "login = \"own\"", "service-exposure", 7),
+            (
+                "[exposure]",
+                "[secrets.key]\nabout = \"A key\"\nfrom = \"box\"\napply = \"setup\"\n[exposure]",
+                "service-secret",
+                17,
+            ),
+            (
+                "[exposure]",
+                "[secrets.key]\nabout = \"A key\"\napply = \"setup\"\n[exposure]",
+                "service-secret",
+                16,
+            ),
+            (
+                "[exposure]",
+                "[secrets.key]\nabout = \"A key\"\napply = { first-start = \" \" }\n[exposure]",
+                "service-secret",
+                16,
+            ),
             ("owned = true", "owned = true\nreset-login = true\nlost-login = \"ask\"", "service-exposure", 9),
         ];
         for (from, to, code, line) in table {

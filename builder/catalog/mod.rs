@@ -21,6 +21,6 @@ pub use container_rules::image_fault;
 pub use exposure::{Exposure, Login, Open, OwnerAccount, Port};
 pub use load::{Catalog, Found, parse};
 pub use rules::{EVERYONE, is_label};
-pub use secret::{Secret, SecretFormat, SecretSource, SecretWhen};
+pub use secret::{Secret, SecretApply, SecretFormat, SecretSource, SecretWhen};
 pub use service::{Role, Service, SettingKind, SettingSpec, Use};
 pub use together::BOX;

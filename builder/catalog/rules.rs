@@ -5,6 +5,7 @@
 
 use super::container_rules;
 use super::exposure::Login;
+use super::secret::{SecretApply, SecretSource};
 use super::service::Service;
 use crate::profile::Egress;
 
@@ -74,6 +75,7 @@ pub fn check(service: &Service) -> Vec<Wrong> {
         container_rules::check(&mut report, service, key, container);
     }
     references(&mut report, service);
+    new_values(&mut report, service);
     egress(&mut report, service);
     settings(&mut report, service);
     exposure(&mut report, service);
@@ -137,6 +139,30 @@ fn references(report: &mut Report, service: &Service) {
             let message =
                 format!("`{name}` is no name for a secret: lower-case letters, digits and `-` only");
             report.add(&["secrets", name], "service-name", message);
+        }
+    }
+}
+
+/// How new values of secrets reach the application.
+fn new_values(report: &mut Report, service: &Service) {
+    for (name, secret) in &service.secrets {
+        let path = ["secrets", name.as_str(), "apply"];
+        if secret.from == SecretSource::Box && secret.apply != SecretApply::Restart {
+            let message = format!("the box makes `{name}`: nobody hands it a new one");
+            report.help(&path, "service-secret", message, "remove `apply`");
+        }
+        if secret.apply == SecretApply::Setup && !service.setup {
+            let message = "this service has no `setup` that could hand the secret to it".to_owned();
+            report.help(&path, "service-secret", message, "write the program and `setup = true` at the top");
+        }
+        if matches!(&secret.apply, SecretApply::FirstStart(instead) if instead.trim().is_empty()) {
+            let message = "`first-start` does not say what the owner does instead".to_owned();
+            report.help(
+                &path,
+                "service-secret",
+                message,
+                "write the end of a sentence: \"enter it in its settings\"",
+            );
         }
     }
 }

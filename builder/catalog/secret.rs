@@ -1,4 +1,5 @@
-//! The secrets of a service, as its `service.toml` lists them: who makes them and when they are needed.
+//! The secrets of a service, as its `service.toml` lists them: who makes them, when they are needed, and how a new value
+//! takes the place of an old one.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,23 @@ pub struct Secret {
     /// The containers that get it, under `/run/secrets/<name>`; all of the service's if empty.
     #[serde(default)]
     pub containers: Vec<String>,
+    /// How the service gets a new value of a secret that the owner handed over.
+    #[serde(default)]
+    pub apply: SecretApply,
+}
+
+/// How a service that runs gets a new value of a secret.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretApply {
+    /// It is started again.
+    #[default]
+    Restart,
+    /// Its `setup` hands it to the application, which goes on running.
+    Setup,
+    /// The application takes it when it starts for the first time, and never again: what the owner does instead, as the
+    /// end of a sentence.
+    FirstStart(String),
 }
 
 /// Who makes a secret.

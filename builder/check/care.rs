@@ -4,11 +4,16 @@ use std::collections::BTreeSet;
 
 use crate::catalog::Role;
 use crate::diag::Finding;
-use crate::profile::{BackupTarget, DiskSource, Filesystem, Notifier, Reboot, TimeOfDay};
+use crate::profile::{
+    BackupTarget, DiskSource, Filesystem, Notifier, Reboot, TimeOfDay, Vpn, VpnType, values,
+};
 
 use super::report::{At, Facts, Report};
 
-/// The VPN's provider.
+/// The provider that is none: the profile names the server.
+const CUSTOM: &str = "custom";
+
+/// The VPN's provider, and its server.
 pub(super) fn vpn(facts: &Facts<'_>, report: &mut Report<'_>) {
     let Some(vpn) = &facts.profile.vpn else { return };
     if vpn.provider.trim().is_empty() {
@@ -18,7 +23,45 @@ pub(super) fn vpn(facts: &Facts<'_>, report: &mut Report<'_>) {
             finding.help("write one such as \"mullvad\", as Gluetun names it"),
         );
     }
+    vpn_server(vpn, report);
 }
+
+/// A server of one's own is named whole, and nobody else's is.
+fn vpn_server(vpn: &Vpn, report: &mut Report<'_>) {
+    let custom = vpn.provider == CUSTOM;
+    if custom && vpn.kind == VpnType::Openvpn {
+        let finding = Finding::error("no-server", "a VPN of your own is reached by WireGuard alone");
+        report.add(At::Value(&["vpn", "type"]), finding.help("write type = \"wireguard\""));
+        return;
+    }
+    for (key, is_there) in [("endpoint", vpn.endpoint.is_some()), ("public-key", vpn.public_key.is_some())] {
+        if custom && !is_there {
+            let finding = Finding::error(
+                "no-server",
+                format!("nothing says where the VPN's server is: {key} is missing"),
+            );
+            let help = "write endpoint = \"ADDRESS:PORT\" and public-key = \"KEY\", the `Endpoint` and `PublicKey` of its WireGuard \
+                        configuration";
+            report.add(At::Value(&["vpn", "provider"]), finding.help(help));
+        } else if !custom && is_there {
+            let finding = Finding::error(
+                "bad-value",
+                format!("the servers of {} are known: {key} is for one of your own", vpn.provider),
+            );
+            report.add(At::Value(&["vpn", key]), finding.help("remove it, or write provider = \"custom\""));
+        }
+    }
+    if vpn.public_key.as_deref().is_some_and(|key| values::wireguard_key(key).is_none()) {
+        let finding = Finding::error("bad-value", "the server's public key is not 32 bytes in base64");
+        report.add(
+            At::Value(&["vpn", "public-key"]),
+            finding.help("copy `PublicKey` of its WireGuard configuration"),
+        );
+    }
+}
+
+/// What a lock has at least, in days: it is renewed once a day, from the second day on.
+const SHORTEST_LOCK: u32 = 3;
 
 /// Where backups go, how many are kept, and when.
 pub(super) fn backup(facts: &Facts<'_>, report: &mut Report<'_>) {
@@ -46,6 +89,7 @@ pub(super) fn backup(facts: &Facts<'_>, report: &mut Report<'_>) {
         seen.push(target);
         backup_target(facts, target, &position, report);
     }
+    deletable(&backup.to, report);
     let keep = backup.keep;
     if [keep.daily, keep.weekly, keep.monthly, keep.yearly].iter().all(|count| *count == 0) {
         let finding = Finding::error("keeps-nothing", "no backup would be kept");
@@ -65,6 +109,36 @@ pub(super) fn backup(facts: &Facts<'_>, report: &mut Report<'_>) {
                 finding.help("leave at least half an hour before `reboot`"),
             );
         }
+    }
+}
+
+/// Whoever takes a box over has its keys, and begins with the backups.
+fn deletable(targets: &[BackupTarget], report: &mut Report<'_>) {
+    if targets.is_empty() || targets.iter().any(|target| target.locked.is_some() || target.pulled) {
+        return;
+    }
+    let message = "whoever takes over the box can delete all of its backups";
+    let finding = Finding::warning("backups-deletable", message);
+    let help = "add a bucket with object lock and write `locked = \"30d\"` there; or have another machine fetch a copy of a \
+                target, and write `pulled = true` there";
+    report.add(At::Key(&["backup", "to"]), finding.help(help));
+}
+
+/// The lock of a bucket's objects.
+fn lock(target: &BackupTarget, position: &str, report: &mut Report<'_>) {
+    let Some(days) = target.locked else { return };
+    let at = At::Value(&["backup", "to", position, "locked"]);
+    if target.endpoint.as_deref().is_some_and(|endpoint| endpoint.ends_with(".r2.cloudflarestorage.com")) {
+        let finding = Finding::error("no-object-lock", "Cloudflare R2 has no object lock");
+        report.add(
+            at,
+            finding.help("take a bucket elsewhere for this, such as at Backblaze B2, Wasabi or AWS"),
+        );
+    } else if days.0 < SHORTEST_LOCK {
+        let message =
+            format!("the lock is renewed once a day, and {days} leave no time for a day without power");
+        let finding = Finding::error("bad-value", message);
+        report.add(at, finding.help(format!("write \"{SHORTEST_LOCK}d\" or more; \"30d\" is usual")));
     }
 }
 
@@ -110,9 +184,14 @@ fn backup_target(facts: &Facts<'_>, target: &BackupTarget, position: &str, repor
                     finding.help("write a path below the disk, such as \"backups\""),
                 );
             }
-            let others = [("endpoint", &target.endpoint), ("region", &target.region)];
-            for (name, _) in others.iter().filter(|(_, value)| value.is_some()) {
-                let finding = Finding::error("no-use", format!("a disk has no {name}"));
+            let others = [
+                ("endpoint", target.endpoint.is_some()),
+                ("region", target.region.is_some()),
+                ("locked", target.locked.is_some()),
+            ];
+            for (name, _) in others.iter().filter(|(_, there)| *there) {
+                let what = if *name == "locked" { "object lock" } else { *name };
+                let finding = Finding::error("no-use", format!("a disk has no {what}"));
                 report.add(At::Key(&key(name)), finding.help("remove it"));
             }
         }
@@ -130,6 +209,7 @@ fn backup_target(facts: &Facts<'_>, target: &BackupTarget, position: &str, repor
                 );
             }
             endpoint(target, position, report);
+            lock(target, position, report);
         }
     }
 }

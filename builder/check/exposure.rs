@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::catalog::{Login, Open, Service};
 use crate::diag::Finding;
-use crate::profile::{Audience, LanAccess, PortRange, Protocol};
+use crate::profile::{Audience, LanAccess, OneOrMany, PortRange, Protocol};
 
 use super::report::{At, Facts, Line, Report};
 use super::words;
@@ -108,6 +108,31 @@ pub(super) fn tunnel(facts: &Facts<'_>, report: &mut Report<'_>) {
             Finding::error("no-team", "the box cannot check Access's tokens without the name of the team");
         report
             .add(At::Key(&["cloudflare"]), finding.help("add team = \"…\", as in TEAM.cloudflareaccess.com"));
+    }
+}
+
+/// Audience tags: a list without one would be no check at all.
+pub(super) fn tags(facts: &Facts<'_>, report: &mut Report<'_>) {
+    let (ssh, cloudflare) = (&facts.profile.ssh, facts.profile.cloudflare.as_ref());
+    let (admin, family) = cloudflare.map_or((None, None), |one| (one.admin.as_ref(), one.family.as_ref()));
+    let places: [(&[&str], _); 4] = [
+        (&["ssh", "aud"], ssh.aud.as_ref()),
+        (&["ssh", "ci-aud"], ssh.ci_aud.as_ref()),
+        (&["cloudflare", "admin", "aud"], admin.map(|app| &app.aud)),
+        (&["cloudflare", "family", "aud"], family.map(|app| &app.aud)),
+    ];
+    for (path, tags) in places {
+        let empty = |tags: &OneOrMany| {
+            tags.as_slice().is_empty() || tags.as_slice().iter().any(|tag| tag.trim().is_empty())
+        };
+        if tags.is_some_and(empty) {
+            let finding = Finding::error("no-access", "this names no Access application");
+            report.add(
+                At::Value(path),
+                finding
+                    .help("write the application's audience tag, which Cloudflare's Zero Trust pages show"),
+            );
+        }
     }
 }
 

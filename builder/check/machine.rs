@@ -266,6 +266,10 @@ pub(super) fn ssh(facts: &Facts<'_>, report: &mut Report<'_>) {
             let finding = Finding::error("no-access", "no Access application stands in front of SSH");
             let help = "add admin = { aud = \"…\" } to [cloudflare]: the application's audience tag";
             report.add(At::Key(&["ssh", key]), finding.help(help));
+        } else if name.is_some() && cloudflare.is_none() {
+            let message = "the box cannot check Access's tokens without the name of the team";
+            let help = "add [cloudflare] with team = \"…\", as in TEAM.cloudflareaccess.com";
+            report.add(At::Key(&["ssh", key]), Finding::error("no-team", message).help(help));
         }
     }
 }

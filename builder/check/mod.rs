@@ -3,6 +3,7 @@
 //! In go a profile with its places, the catalog, and what is known of distributions and platforms; out come findings.
 //! Every rule is a pure function in one table. Nothing after here doubts the profile again.
 
+mod at_rest;
 mod care;
 mod checked;
 mod disks;
@@ -41,11 +42,13 @@ const RULES: &[Rule] = &[
     rule("time zone", machine::timezone),
     rule("distribution and platform", machine::system),
     rule("who logs in", machine::admins),
+    rule("encryption of the box's disk", at_rest::encryption),
     rule("packages and mirrors", machine::packages),
     rule("what only Ubuntu has", machine::ubuntu_only),
     rule("the way in for admins", machine::ssh),
     rule("names under the domain", exposure::names),
     rule("the tunnel and Access", exposure::tunnel),
+    rule("applications in Access", exposure::tags),
     rule("what strangers meet", exposure::strangers),
     rule("pages for everyone", exposure::pages),
     rule("ports at home and at the edge", exposure::ports),

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::secrets::Restore;
+
 /// Builds the disk image of a home server from one short profile.
 #[derive(Debug, Parser)]
 #[command(name = "boxwright", version, max_term_width = 80, arg_required_else_help = true)]
@@ -45,6 +47,12 @@ pub struct Global {
     /// Do not use the network
     #[arg(long, global = true)]
     pub offline: bool,
+    /// The private key that opens an encrypted secrets file [default: your own of SSH]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub identity: Vec<PathBuf>,
+    /// The file with the passphrase of it, in place of asking; /dev/fd/3 is one too
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// How many threads work at once
     #[arg(long, short, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,
@@ -72,8 +80,10 @@ pub enum Verb {
     Check(Check),
     /// Print the JSON schema of profiles, for editors
     Schema,
-    /// Print a template of the secrets that a box needs
+    /// Print a template of the secrets that a box needs, or look after them
     Secrets(Secrets),
+    /// Sign new secrets for a box that runs
+    Rotate(Rotate),
     /// Draw the box of a profile: an SVG drawing, and a page for a browser
     Graph(Graph),
     /// Choose the exact packages and container images
@@ -82,10 +92,14 @@ pub enum Verb {
     Render(Render),
     /// Build the disk image
     Build(Build),
+    /// Write a disk image to a disk, and read it back
+    Flash(Flash),
     /// Say what is in a disk image, or who reaches whom on a box
     Inspect(Inspect),
     /// Start a disk image in a virtual machine
     Boot(Boot),
+    /// Replace the box in a virtual machine, from its real backups, which are only read
+    Rehearse(Rehearse),
 }
 
 /// `new`
@@ -122,9 +136,108 @@ pub struct Check {
 
 /// `secrets`
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(disable_help_subcommand = true)]
 pub struct Secrets {
+    /// The profile whose template is printed
+    #[arg(required = true)]
+    pub profile: Option<PathBuf>,
+    /// What else can be done with secrets.
+    #[command(subcommand)]
+    pub verb: Option<SecretsVerb>,
+}
+
+/// The verbs of `secrets`.
+#[derive(Debug, Subcommand)]
+pub enum SecretsVerb {
+    /// Say what is missing, malformed, weak or exposed in a secrets file
+    Check(SecretsCheck),
+    /// Encrypt a secrets file, so that it may be committed
+    Encrypt(SecretsEncrypt),
+    /// Write an encrypted secrets file as text again
+    Decrypt(SecretsDecrypt),
+    /// Print what to keep on paper to bring the box back: it shows secrets
+    RecoverySheet(RecoverySheet),
+}
+
+/// `secrets check`
+#[derive(Debug, Args)]
+pub struct SecretsCheck {
     /// The profile
     pub profile: PathBuf,
+    /// The secrets, encrypted or not
+    #[arg(long, value_name = "FILE")]
+    pub secrets: PathBuf,
+    /// Try each where it can be tried: tunnels, buckets, the backups' password, mail, tokens
+    #[arg(long)]
+    pub online: bool,
+}
+
+/// `secrets encrypt`
+#[derive(Debug, Args)]
+pub struct SecretsEncrypt {
+    /// The secrets as text
+    #[arg(value_name = "FILE")]
+    pub secrets: PathBuf,
+    /// Encrypt for the SSH keys of the admins in this profile
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<PathBuf>,
+    /// Encrypt for this key as well: age1…, or a line of SSH's
+    #[arg(long, short, value_name = "KEY")]
+    pub recipient: Vec<String>,
+    /// Encrypt with a passphrase, which is asked for
+    #[arg(long, conflicts_with_all = ["profile", "recipient"])]
+    pub passphrase: bool,
+    /// The file to write [default: FILE.age]
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
+    /// Replace the file that is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `secrets decrypt`
+#[derive(Debug, Args)]
+pub struct SecretsDecrypt {
+    /// The encrypted secrets
+    #[arg(value_name = "FILE")]
+    pub secrets: PathBuf,
+    /// The file to write [default: FILE without .age]
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
+    /// Replace the file that is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `secrets recovery-sheet`
+#[derive(Debug, Args)]
+pub struct RecoverySheet {
+    /// The profile
+    pub profile: PathBuf,
+    /// The secrets
+    #[arg(long, value_name = "FILE")]
+    pub secrets: PathBuf,
+}
+
+/// `rotate`
+#[derive(Debug, Args)]
+#[command(after_help = "The box takes the file from a USB stick, or from `box secrets apply`.")]
+pub struct Rotate {
+    /// The profile
+    pub profile: PathBuf,
+    /// The secrets; those that the box has already change nothing
+    #[arg(long, value_name = "FILE")]
+    pub secrets: PathBuf,
+    /// Hand over this one alone, and others that are named so
+    #[arg(long, value_name = "SECTION/NAME")]
+    pub only: Vec<String>,
+    /// An admin's key: private, or public if an agent has the private one
+    #[arg(long, value_name = "KEY")]
+    pub sign_with: Option<PathBuf>,
+    /// The file to write, a stick's folder for it, or - for a pipe
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
 }
 
 /// `graph`
@@ -168,6 +281,43 @@ pub struct Build {
     /// Put these secrets into the image, which must not be published then
     #[arg(long, value_name = "FILE")]
     pub secrets: Option<PathBuf>,
+    /// Let the box bring its services back from a backup before they start: latest, a snapshot, or a time
+    #[arg(long, value_name = "latest|SNAPSHOT|TIME", requires = "secrets")]
+    pub restore: Option<Restore>,
+}
+
+/// `flash`
+#[derive(Debug, Args)]
+pub struct Flash {
+    /// The image: .img, .img.zst or .img.gz; otherwise the one in out/
+    pub image: Option<PathBuf>,
+    /// The disk, or a file; without it the disks are listed
+    #[arg(long, value_name = "DEVICE|FILE")]
+    pub to: Option<PathBuf>,
+    /// Hand these secrets to the box
+    #[arg(long, value_name = "FILE")]
+    pub secrets: Option<PathBuf>,
+    /// The box's profile, which says what its secrets are, where it is not profiles/NAME.toml
+    #[arg(long, value_name = "PROFILE", requires = "secrets")]
+    pub profile: Option<PathBuf>,
+    /// Let the box bring its services back from a backup before they start: latest, a snapshot, or a time
+    #[arg(long, value_name = "latest|SNAPSHOT|TIME", requires = "secrets")]
+    pub restore: Option<Restore>,
+    /// Give up the state of the box that is on the disk
+    #[arg(long)]
+    pub erase_state: bool,
+    /// Do not ask: this is the serial number of the disk, or its size in bytes
+    #[arg(long, value_name = "SERIAL", requires = "to")]
+    pub confirm: Option<String>,
+    /// The size of a file, such as 16G
+    #[arg(long, value_name = "SIZE", requires = "to", value_parser = super::flash::size)]
+    pub size: Option<u64>,
+    /// Take an image that has no manifest, or is not what that says
+    #[arg(long)]
+    pub unverified: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long, requires = "to")]
+    pub dry_run: bool,
 }
 
 /// `inspect`
@@ -186,9 +336,15 @@ pub struct Inspect {
 pub struct Boot {
     /// The image; it is not changed
     pub image: PathBuf,
-    /// Hand these secrets to the box
+    /// Hand these secrets to the box, which only rehearses: no tunnel, VPN, backup or alert
     #[arg(long, value_name = "FILE")]
     pub secrets: Option<PathBuf>,
+    /// Not a rehearsal: this is the box from now on
+    #[arg(long, requires = "secrets")]
+    pub live: bool,
+    /// Let the box bring its services back from a backup before they start: latest, a snapshot, or a time
+    #[arg(long, value_name = "latest|SNAPSHOT|TIME", requires = "secrets")]
+    pub restore: Option<Restore>,
     /// The box's profile, which says what its secrets are, where it is not profiles/NAME.toml
     #[arg(long, value_name = "PROFILE", requires = "secrets")]
     pub profile: Option<PathBuf>,
@@ -207,6 +363,37 @@ pub struct Boot {
     /// Attach this file as a further disk
     #[arg(long, value_name = "FILE")]
     pub disk: Vec<PathBuf>,
+}
+
+/// `rehearse`
+#[derive(Debug, Args)]
+pub struct Rehearse {
+    /// The profile
+    pub profile: PathBuf,
+    /// The box's secrets: those of the repository are used, and nothing is written there
+    #[arg(long, value_name = "FILE")]
+    pub secrets: PathBuf,
+    /// Restore a snapshot, or what there was at a time, instead of the latest
+    #[arg(long, value_name = "latest|SNAPSHOT|TIME")]
+    pub restore: Option<Restore>,
+    /// The folder of the image, which is built if it has to be
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+    /// Give up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 7200)]
+    pub timeout: u64,
+    /// The size of the machine's disk in GiB; only what is written takes room
+    #[arg(long, value_name = "GIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(8..=65536))]
+    pub size: u32,
+    /// The machine's memory in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(512..))]
+    pub memory: u32,
+    /// Attach this file as a further disk
+    #[arg(long, value_name = "FILE")]
+    pub disk: Vec<PathBuf>,
+    /// Show the machine's console
+    #[arg(long)]
+    pub console: bool,
 }
 
 /// How far a box has to come.

@@ -7,9 +7,11 @@ use anyhow::{Context as _, bail};
 use super::Session;
 use super::args::{Boot, Until};
 use super::profile;
+use super::subject::now;
 use crate::build::{lock_of, locking};
 use crate::diag::InputError;
 use crate::firmware::{Distribution, Platform};
+use crate::secrets::Handover;
 use crate::vm::{self, Host, MachineOptions};
 use crate::{inspect, lock};
 
@@ -26,6 +28,11 @@ pub(super) fn run(session: &Session, arguments: &Boot) -> anyhow::Result<()> {
     let distribution = Distribution::load(&context.project, &lock.distribution)?;
     let platform = Platform::load(&context.project, &lock.platform)?;
     let tools = locking::machine_tools(&lock, &context)?;
+    let handover = Handover {
+        incarnation: arguments.live.then(now),
+        restore: arguments.restore.clone(),
+        rehearsal: !arguments.live,
+    };
     let secrets = match &arguments.secrets {
         Some(path) => {
             let profile = match (&arguments.profile, &report.manifest) {
@@ -37,7 +44,7 @@ pub(super) fn run(session: &Session, arguments: &Boot) -> anyhow::Result<()> {
                     "whose secrets the box takes is unknown, since the image has no manifest beside it; name its profile with --profile".into()
                 )),
             };
-            Some(session.secrets(path, &session.checked(&profile)?)?.bundle()?.to_vec())
+            Some(session.secrets(path, &session.checked(&profile)?)?.bundle(&handover)?.to_vec())
         }
         None => None,
     };
@@ -49,6 +56,7 @@ pub(super) fn run(session: &Session, arguments: &Boot) -> anyhow::Result<()> {
         timeout: Duration::from_secs(arguments.timeout),
         secrets,
         echo: !session.global.quiet,
+        tpm: report.manifest.as_ref().is_some_and(|manifest| manifest.encrypt.is_some()),
         machine: MachineOptions {
             memory: arguments.memory,
             secure_boot: arguments.secure_boot,

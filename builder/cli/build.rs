@@ -7,7 +7,9 @@ use serde_json::json;
 use super::Session;
 use super::args::Build;
 use super::output;
+use super::subject::now;
 use crate::build::{Built, Order};
+use crate::secrets::Handover;
 use crate::ui::human_bytes;
 
 pub(super) fn run(session: &Session, arguments: &Build) -> anyhow::Result<()> {
@@ -20,11 +22,18 @@ pub(super) fn run(session: &Session, arguments: &Build) -> anyhow::Result<()> {
     };
     let lock = subject.borrow().lock(&context)?;
     session.warn_if_stale(&lock, &subject);
+    // Only a disk that restores has to be told from its predecessor; an image for many disks says nothing of them.
+    let handover = Handover {
+        incarnation: arguments.restore.is_some().then(now),
+        restore: arguments.restore.clone(),
+        rehearsal: false,
+    };
     let order = Order {
         checked: &subject.checked,
         plan: &subject.plan,
         lock: &lock,
         secrets: secrets.as_ref(),
+        handover: &handover,
         out: &arguments.out,
     };
     let built = order.build(&context)?;

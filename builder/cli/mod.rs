@@ -7,6 +7,8 @@ mod args;
 mod boot;
 mod build;
 mod check;
+mod disks;
+mod flash;
 mod graph;
 mod import;
 mod inspect;
@@ -15,11 +17,17 @@ mod network;
 mod new;
 mod output;
 mod profile;
+mod prompt;
+mod recovery_sheet;
+mod rehearse;
 mod render;
+mod rotate;
 mod schema;
+mod sealing;
 mod secrets;
 mod subject;
 mod surroundings;
+mod terminal;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -27,7 +35,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 pub use args::{
-    Boot, Build, Check, Cli, Colour, Global, Import, Inspect, Lock, New, Render, Secrets, Until, Verb,
+    Boot, Build, Check, Cli, Colour, Flash, Global, Import, Inspect, Lock, New, RecoverySheet, Rehearse,
+    Render, Rotate, Secrets, SecretsCheck, SecretsDecrypt, SecretsEncrypt, SecretsVerb, Until, Verb,
 };
 use output::{Output, Rejected, StdoutClosed};
 
@@ -67,12 +76,15 @@ impl Session {
             Verb::Check(arguments) => check::run(self, arguments),
             Verb::Schema => schema::run(self),
             Verb::Secrets(arguments) => secrets::run(self, arguments),
+            Verb::Rotate(arguments) => rotate::run(self, arguments),
             Verb::Graph(arguments) => graph::run(self, arguments),
             Verb::Lock(arguments) => lock::run(self, arguments),
             Verb::Render(arguments) => render::run(self, arguments),
             Verb::Build(arguments) => build::run(self, arguments),
+            Verb::Flash(arguments) => flash::run(self, arguments),
             Verb::Inspect(arguments) => inspect::run(self, arguments),
             Verb::Boot(arguments) => boot::run(self, arguments),
+            Verb::Rehearse(arguments) => rehearse::run(self, arguments),
         }
     }
 

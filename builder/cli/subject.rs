@@ -47,15 +47,15 @@ impl Session {
         let path = self.find(path);
         let checked = self.checked(&path)?;
         let plan = Plan::new(&checked, checked.catalog())?;
-        Ok(Owned { checked, plan, path, now: now() })
+        Ok(Owned { checked, plan, path, now: i64::try_from(now()).unwrap_or(i64::MAX) })
     }
 
-    /// The secrets in the file `path`; findings are shown.
+    /// The secrets in the file `path`, encrypted or not; findings are shown.
     ///
     /// # Errors
     /// [`Rejected`] if the file is wrong for this profile.
     pub(super) fn secrets(&self, path: &Path, checked: &CheckedProfile) -> anyhow::Result<Secrets> {
-        match secrets::load(path, checked, checked.catalog()) {
+        match secrets::load(path, checked, checked.catalog(), &self.opener()?) {
             Ok(secrets) => {
                 output::findings(secrets.findings(), self.ui.colour());
                 Ok(secrets)
@@ -75,9 +75,9 @@ impl Session {
     }
 }
 
-/// Seconds since 1970. It decides whether signed indexes are still valid and whether a lock is old; it reaches no output.
-#[allow(clippy::disallowed_methods, reason = "the only place that asks the clock")]
-fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+/// Seconds since 1970. It decides whether signed indexes are still valid and whether a lock is old, and which of two signed
+/// files with secrets, and of two disks of a box, is the later one; it reaches no image, but what is handed to one box.
+#[allow(clippy::disallowed_methods, reason = "the only place where what is made asks the clock")]
+pub(super) fn now() -> u64 {
+    std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -5,9 +5,12 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use zeroize::Zeroizing;
 
 use super::args::{Colour, Global};
 use crate::context::Context;
+use crate::secrets::Value;
+use crate::secrets::signing::{ENVIRONMENT, Keyring};
 use crate::ui::{Mode, Ui};
 
 /// The terminal as the flags and the environment want it.
@@ -25,6 +28,13 @@ pub fn ui(global: &Global) -> Ui {
         Colour::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
     };
     Ui::new(mode, colour)
+}
+
+/// Where the owner's SSH keys are.
+pub fn keyring() -> Keyring {
+    let environment = ENVIRONMENT.iter().filter_map(|&name| Some((name, std::env::var_os(name)?)));
+    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    Keyring { home, environment: environment.collect() }
 }
 
 /// The context of a run that is about `subject`: a profile, or the working directory.
@@ -69,6 +79,21 @@ pub fn project(global: &Global, subject: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
+/// The user's home folder.
+pub fn home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
+/// A token of Cloudflare's API: `CLOUDFLARE_API_TOKEN`, or what `cloudflared tunnel login` left in the home folder.
+pub fn cloudflare_token() -> Option<Value> {
+    let named = std::env::var("CLOUDFLARE_API_TOKEN").ok().filter(|token| !token.is_empty());
+    let login = || {
+        let text = Zeroizing::new(std::fs::read_to_string(home()?.join(".cloudflared/cert.pem")).ok()?);
+        crate::online::token_of_login(&text)
+    };
+    named.map(Value::new).or_else(login)
+}
+
 fn is_project(folder: &Path) -> bool {
     folder.join("overlays").is_dir() && folder.join("firmware").is_dir()
 }
@@ -83,7 +108,7 @@ fn shortest(folder: &Path, here: &Path) -> PathBuf {
 }
 
 /// `--cache`, or `boxwright` in the user's cache folder by the XDG base directory specification.
-fn cache(global: &Global) -> anyhow::Result<PathBuf> {
+pub(super) fn cache(global: &Global) -> anyhow::Result<PathBuf> {
     if let Some(cache) = &global.cache {
         return std::path::absolute(cache).with_context(|| format!("finding {}", cache.display()));
     }

@@ -68,7 +68,7 @@ pub fn read(file: &mut (impl Read + Seek)) -> Result<Layout> {
 }
 
 /// Swaps between text order and the order on the disk, where the first three fields are little-endian (UEFI, appendix A).
-fn mixed(guid: &[u8; 16]) -> [u8; 16] {
+pub(crate) fn mixed(guid: &[u8; 16]) -> [u8; 16] {
     let mut swapped = *guid;
     swapped[..4].reverse();
     swapped[4..6].reverse();

@@ -34,6 +34,9 @@ pub struct Platform {
     pub command_line: Vec<String>,
     /// The kernel modules that the initrd needs to find its disk, without what they depend on.
     pub modules: Vec<String>,
+    /// Whether such a machine may have a TPM 2.0.
+    #[serde(default)]
+    pub tpm: bool,
     /// The EFI programs: the path on the ESP, and which of the distribution's tools it is.
     pub esp: BTreeMap<String, EfiProgram>,
     /// The virtual machine that stands in for one.

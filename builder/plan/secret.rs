@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::container::{ContainerPlan, SecretFile};
 use super::service::Surroundings;
-use crate::catalog::{BOX, SecretFormat, SecretSource, SecretWhen, Service};
+use crate::catalog::{BOX, SecretApply, SecretFormat, SecretSource, SecretWhen, Service};
 use crate::profile::{Setting, VpnType};
 
 /// One secret that a service has on this box.
@@ -31,6 +31,8 @@ pub struct SecretPlan {
     pub uid: u32,
     /// Its group.
     pub gid: u32,
+    /// How the service gets a new value.
+    pub apply: SecretApply,
 }
 
 impl Surroundings<'_> {
@@ -82,6 +84,7 @@ pub(super) fn plan(service: &Service, name: &str, containers: &[ContainerPlan]) 
         optional: spec.optional,
         uid: reader.map_or(0, |reader| reader.uid),
         gid: reader.map_or(0, |reader| reader.gid),
+        apply: spec.apply,
     }
 }
 

@@ -14,6 +14,7 @@ mod shape;
 pub mod spans;
 pub mod upkeep;
 pub mod values;
+pub mod vpn;
 mod wording;
 
 pub use load::{Document, Loaded};
@@ -21,8 +22,8 @@ pub use nearest::nearest;
 
 pub use ports::{PortRange, Protocol};
 pub use schema::{
-    AccessApp, BoxSettings, Cloudflare, Disk, DiskSource, Filesystem, Network, Profile, Ssh, SshLan, Ups,
-    Vpn, VpnType,
+    AccessApp, BoxSettings, Cloudflare, Disk, DiskSource, Encrypt, Filesystem, Network, Profile, Ssh, SshLan,
+    Ups,
 };
 pub use service::{Audience, Egress, LanAccess, ServiceUse, Setting};
 pub use upkeep::{
@@ -30,3 +31,4 @@ pub use upkeep::{
     PackageUpdates, Reboot, Updates,
 };
 pub use values::{Days, OneOrMany, Owner, TimeOfDay, TunnelId};
+pub use vpn::{Vpn, VpnType};

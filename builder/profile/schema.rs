@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::service::ServiceUse;
 use super::upkeep::{Alerts, Backup, Images, Updates};
 use super::values::{OneOrMany, Owner, TunnelId};
+use super::vpn::Vpn;
 
 /// What one box is to be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -79,6 +80,10 @@ pub struct BoxSettings {
     /// Whether secrets are sealed to the TPM as well. It never holds the only copy.
     #[serde(default)]
     pub tpm: bool,
+    /// Whether what the box writes to its own disk is encrypted: "tpm" opens it with the machine's TPM as long as the same
+    /// release starts on the same firmware, and else with the recovery key of secrets.toml, which a USB stick can bring.
+    /// Data disks are not encrypted.
+    pub encrypt: Option<Encrypt>,
     /// The uninterruptible power supply that the box watches: it tells of power cuts, and shuts down by itself before the
     /// battery is empty. Have the firmware (BIOS) start the machine when power returns.
     pub ups: Option<Ups>,
@@ -94,6 +99,14 @@ fn default_distribution() -> String {
 
 fn default_platform() -> String {
     "uefi-x86_64".into()
+}
+
+/// What opens the encrypted partitions when the box starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Encrypt {
+    /// The machine's TPM 2.0.
+    Tpm,
 }
 
 /// How the UPS is connected.
@@ -263,50 +276,11 @@ pub enum Filesystem {
     Ntfs,
 }
 
-/// The VPN. Its keys are in secrets.toml.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Vpn {
-    /// The provider as Gluetun names it, such as "mullvad"; "custom" for one of your own.
-    pub provider: String,
-    /// The protocol.
-    #[serde(rename = "type", default)]
-    pub kind: VpnType,
-    /// Countries to leave in.
-    #[serde(default)]
-    pub countries: Vec<String>,
-    /// Cities to leave in.
-    #[serde(default)]
-    pub cities: Vec<String>,
-    /// Servers to use.
-    #[serde(default)]
-    pub hostnames: Vec<String>,
-    /// The networks that the tunnel's own addresses come from, where the provider tells them: such as "10.64.0.0/10".
-    /// The networks at home and those of containers stay clear of them.
-    #[serde(default)]
-    #[schemars(with = "Vec<Ipv4NetworkText>")]
-    pub addresses: Vec<Ipv4Net>,
-    /// Whether the provider forwards a port to the torrent client.
-    #[serde(default)]
-    pub port_forwarding: bool,
-}
-
-/// The VPN's protocol.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum VpnType {
-    /// WireGuard
-    #[default]
-    Wireguard,
-    /// OpenVPN
-    Openvpn,
-}
-
 /// The schema of an IPv4 network as text.
 #[derive(JsonSchema)]
 #[schemars(inline, transparent, extend("format" = "ipv4-network"))]
 #[allow(dead_code, reason = "it exists for its schema alone")]
-struct Ipv4NetworkText(String);
+pub(super) struct Ipv4NetworkText(String);
 
 /// The schema of an address or network as text.
 #[derive(JsonSchema)]

@@ -129,6 +129,11 @@ pub struct BackupTarget {
     pub prefix: Option<String>,
     /// A disk of `[disks]`.
     pub disk: Option<String>,
+    /// For how long nobody, not even the box, can delete what was written to the bucket, which needs object lock: "30d". The
+    /// box renews it each day, and tries each night whether a deletion really fails.
+    pub locked: Option<Days>,
+    /// Whether another machine, which the box cannot reach into, fetches a copy of this target at regular times.
+    pub pulled: bool,
 }
 
 /// Who is told when something is wrong: services, disks, SMART, the UPS, backups, failed units.

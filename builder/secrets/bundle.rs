@@ -7,7 +7,9 @@
 //! | 20–23 | zero |
 //! | 24–31 | length of the payload in bytes, little-endian |
 //! | 32–63 | SHA-256 of bytes 0–31 and the payload |
-//! | 64– | the payload: JSON in UTF-8, `{"box": "servarr", "secrets": {"box/ssh-tunnel": "…"}}` |
+//! | 64– | the payload: JSON in UTF-8, `{"box": "servarr", "secrets": {"box/ssh-tunnel": "…"}}`, and what else there is to say |
+//!
+//! Beside `box` and `secrets` the payload may have `incarnation`, `restore` and `rehearsal`: [`Handover`] says what they mean.
 //!
 //! A published image has zeroes here. A bundle that was not written to its end has the wrong digest and is never taken.
 //! The box reads it with `/usr/lib/boxwright/secrets`; when everything is stored durably, it writes [`WIPING`] over the
@@ -21,6 +23,7 @@ use zeroize::Zeroizing;
 
 use crate::digest::{Hasher, Sha256};
 
+use super::handover::Handover;
 use super::needs::Id;
 use super::value::Value;
 
@@ -42,19 +45,25 @@ struct Payload<'a> {
     #[serde(rename = "box")]
     box_name: &'a str,
     secrets: BTreeMap<String, &'a str>,
+    #[serde(flatten)]
+    handover: &'a Handover,
 }
 
-/// The bundle with `values` for the box `box_name`.
-pub(super) fn write(box_name: &str, values: &BTreeMap<Id, Value>) -> Result<Zeroizing<Vec<u8>>> {
+/// The bundle with `values` and `handover` for the box `box_name`.
+pub(super) fn write(
+    box_name: &str,
+    values: &BTreeMap<Id, Value>,
+    handover: &Handover,
+) -> Result<Zeroizing<Vec<u8>>> {
     let secrets: BTreeMap<String, &str> =
         values.iter().map(|(id, value)| (id.to_string(), value.reveal())).collect();
     // A buffer that grows would leave copies behind; escaping makes six bytes of one at most.
     let room: usize = secrets.iter().map(|(id, value)| id.len() + 6 * value.len() + 8).sum();
-    let mut bundle = Zeroizing::new(Vec::with_capacity(PAYLOAD + room + 6 * box_name.len() + 64));
+    let mut bundle = Zeroizing::new(Vec::with_capacity(PAYLOAD + room + 6 * box_name.len() + 256));
     bundle.extend_from_slice(MAGIC);
     bundle.extend_from_slice(&VERSION.to_le_bytes());
     bundle.resize(PAYLOAD, 0);
-    serde_json::to_writer(&mut *bundle, &Payload { box_name, secrets })
+    serde_json::to_writer(&mut *bundle, &Payload { box_name, secrets, handover })
         .context("writing the bundle of secrets")?;
     if bundle.len() > PARTITION {
         bail!("the secrets need {} bytes, and their partition has {PARTITION}: shorten them", bundle.len());
@@ -142,14 +151,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::secrets::Restore;
 
     fn values(pairs: &[(&str, &str, &str)]) -> BTreeMap<Id, Value> {
         pairs.iter().map(|(section, name, value)| (Id::new(*section, *name), Value::new(*value))).collect()
     }
 
     fn example() -> Zeroizing<Vec<u8>> {
-        write("servarr", &values(&[("ssh", "tunnel", "a\"b\u{1}é"), ("alerts", "pushbullet", "o.x")]))
-            .unwrap()
+        write(
+            "servarr",
+            &values(&[("ssh", "tunnel", "a\"b\u{1}é"), ("alerts", "pushbullet", "o.x")]),
+            &Handover::default(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -173,9 +187,23 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_along_has_keys_of_its_own() {
+        let handover =
+            Handover { incarnation: Some(1_790_000_000), restore: Some(Restore::latest()), rehearsal: true };
+        let bundle = write("nas", &values(&[("a", "b", "c")]), &handover).unwrap();
+        let text = r#"{"box":"nas","secrets":{"a/b":"c"},"incarnation":1790000000,"restore":"latest","rehearsal":true}"#;
+        assert_eq!(payload(&bundle), Ok(text.as_bytes()));
+        assert_eq!(
+            examine(&bundle),
+            Contents::Bundle { box_name: "nas".into(), secrets: vec!["a/b".into()] }
+        );
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused() {
         let large = "x".repeat(PARTITION);
-        let error = write("nas", &values(&[("a", "b", &large)])).unwrap_err().to_string();
+        let error =
+            write("nas", &values(&[("a", "b", &large)]), &Handover::default()).unwrap_err().to_string();
         assert!(error.contains("their partition has 8388608"), "{error}");
     }
 
@@ -206,7 +234,7 @@ mod tests {
 
         #[test]
         fn any_value_comes_back(value in "\\PC{0,80}", name in "[a-z-]{1,12}") {
-            let bundle = write("nas", &values(&[("section", &name, &value)])).unwrap();
+            let bundle = write("nas", &values(&[("section", &name, &value)]), &Handover::default()).unwrap();
             let json: serde_json::Value = serde_json::from_slice(payload(&bundle).unwrap()).unwrap();
             prop_assert_eq!(&json["secrets"][format!("section/{name}")], &value);
         }

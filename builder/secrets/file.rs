@@ -17,10 +17,13 @@ use zeroize::Zeroizing;
 use crate::diag::{Finding, Findings};
 use crate::profile::nearest;
 
+use super::git;
 use super::needs::{Id, Need, Needs};
 use super::redact::redact;
-use super::shape::{LARGEST, Shape, is_placeholder};
+use super::sealed::{self, Opener};
+use super::shape::{LARGEST, is_placeholder};
 use super::value::Value;
+use super::weak::weakness;
 
 /// No secrets.toml comes near this many bytes; someone named another file.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -28,29 +31,38 @@ const LARGEST_FILE: u64 = 1 << 20;
 /// A value shorter than this cannot be told from chance in hundreds of megabytes.
 pub(super) const SHORTEST_SOUGHT: usize = 8;
 
-/// Reads the file at `path`.
-pub(super) fn load(path: &Path, needs: &Needs) -> (BTreeMap<Id, Value>, Findings) {
-    let mut reader =
-        Reader { path, needs, values: BTreeMap::new(), findings: Findings::new(), places: BTreeMap::new() };
-    match read(path, LARGEST_FILE) {
-        Ok((text, mode)) => {
-            reader.text(&text);
-            reader.mode(path, mode);
+/// Reads the file at `path`, which `opener` opens if it is encrypted.
+pub(super) fn load(path: &Path, needs: &Needs, opener: &Opener) -> (BTreeMap<Id, Value>, Findings) {
+    let (values, places) = (BTreeMap::new(), BTreeMap::new());
+    let mut reader = Reader { path, needs, opener, values, findings: Findings::new(), places };
+    match read(path, LARGEST_FILE, opener) {
+        Ok(content) => {
+            reader.text(&content.text);
+            reader.exposed(path, &content);
         }
         Err(message) => {
             let finding =
                 Finding::error("secrets-unreadable", format!("reading {}: {message}", path.display()));
-            reader.findings.push(finding.help("`boxwright secrets PROFILE` prints one to fill in"));
+            let help = "`boxwright secrets PROFILE` prints one to fill in";
+            reader.findings.push(if path.exists() { finding } else { finding.help(help) });
         }
     }
     reader.findings.sort();
     (reader.values, reader.findings)
 }
 
-/// The text of a file and its permission bits.
-fn read(path: &Path, limit: u64) -> Result<(Zeroizing<String>, u32), String> {
+/// What a file holds.
+struct Content {
+    text: Zeroizing<String>,
+    /// Its permission bits, if anyone who reads it knows what is in it; none if it is encrypted.
+    plain: Option<u32>,
+}
+
+fn read(path: &Path, limit: u64, opener: &Opener) -> Result<Content, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let metadata = file.metadata().map_err(|error| error.to_string())?;
+    // Encrypted and written as text it is a third longer.
+    let limit = 2 * limit;
     // Room for all of it at once: a buffer that grows leaves copies behind.
     let room = usize::try_from(metadata.len().min(limit)).unwrap_or_default();
     let mut bytes = Zeroizing::new(Vec::with_capacity(room + 1));
@@ -58,13 +70,18 @@ fn read(path: &Path, limit: u64) -> Result<(Zeroizing<String>, u32), String> {
     if bytes.len() as u64 > limit {
         return Err("it is too large".to_owned());
     }
+    let mut plain = Some(metadata.permissions().mode() & 0o777);
+    if sealed::is_sealed(&bytes) {
+        (bytes, plain) = (sealed::open(&bytes, path, opener)?, None);
+    }
     let text = std::str::from_utf8(&bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
-    Ok((Zeroizing::new(text.to_owned()), metadata.permissions().mode() & 0o777))
+    Ok(Content { text: Zeroizing::new(text.to_owned()), plain })
 }
 
 struct Reader<'a> {
     path: &'a Path,
     needs: &'a Needs,
+    opener: &'a Opener,
     /// What is there. A value that is not right is empty: that is one finding, not two.
     values: BTreeMap<Id, Value>,
     findings: Findings,
@@ -153,10 +170,10 @@ impl Reader<'_> {
         };
         let folder = self.path.parent().map(Path::to_owned).unwrap_or_default();
         let file: PathBuf = folder.join(file);
-        match read(&file, LARGEST as u64) {
-            Ok((text, mode)) => {
-                self.mode(&file, mode);
-                self.value(need, &text, span);
+        match read(&file, LARGEST as u64, self.opener) {
+            Ok(content) => {
+                self.exposed(&file, &content);
+                self.value(need, &content.text, span);
             }
             Err(message) => {
                 self.values.insert(need.id.clone(), Value::new(""));
@@ -185,14 +202,12 @@ impl Reader<'_> {
     }
 
     fn weak(&mut self, need: &Need, value: &Value, span: Range<usize>) {
-        if need.public || need.shape != Shape::Text || value.reveal().len() >= SHORTEST_SOUGHT {
-            return;
+        let names: Vec<&str> = self.needs.names.iter().map(String::as_str).collect();
+        if let Some(weakness) = weakness(need, value.reveal(), &names) {
+            let message = format!("the value of `{}` {}", need.id, weakness.why);
+            let finding = Finding::warning("secret-weak", message).at(self.path, span);
+            self.findings.push(finding.help(weakness.help));
         }
-        let message = format!(
-            "the value of `{}` is so short that it can be guessed, and that the build cannot look for it",
-            need.id
-        );
-        self.findings.push(Finding::warning("secret-weak", message).at(self.path, span));
     }
 
     fn missing(&mut self) {
@@ -215,11 +230,24 @@ impl Reader<'_> {
         }
     }
 
-    fn mode(&mut self, path: &Path, mode: u32) {
-        if mode & 0o077 != 0 {
-            let message = format!("{} can be read by others: its mode is {mode:04o}", path.display());
+    /// Who else may see what is in the file at `path`.
+    fn exposed(&mut self, path: &Path, content: &Content) {
+        let Some(mode) = content.plain else { return };
+        if mode & 0o177 != 0 {
+            let who = if mode & 0o077 != 0 { "can be read by others" } else { "can be run as a program" };
+            let message = format!("{} {who}: its mode is {mode:04o}", path.display());
             let finding = Finding::warning("secrets-mode", message);
             self.findings.push(finding.help(format!("run `chmod 600 {}`", path.display())));
+        }
+        if git::tracks(path) {
+            let message =
+                format!("git tracks {}: whoever gets the repository gets the secrets", path.display());
+            let help = format!(
+                "run `git rm --cached {}`, name the file in .gitignore, and get new secrets if it was ever pushed; what \
+                 `boxwright secrets encrypt` writes may be committed",
+                path.display()
+            );
+            self.findings.push(Finding::warning("secrets-tracked", message).help(help));
         }
     }
 

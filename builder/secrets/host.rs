@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::profile::{BackupTarget, DiskSource, Notifier, Profile};
 
-use super::needs::{Id, Line, Need, Needs, Placed};
+use super::needs::{Apply, Id, Line, Need, Needs, Placed};
 use super::shape::Shape;
 
 /// The section of what belongs to no service.
@@ -14,6 +14,7 @@ const SECTION: &str = "box";
 
 /// Adds what `profile` itself calls for.
 pub(super) fn add(needs: &mut Needs, profile: &Profile) {
+    recovery_key(needs, profile);
     ssh(needs, profile);
     disks(needs, profile);
     alerts(needs, profile);
@@ -26,6 +27,7 @@ pub(super) fn add(needs: &mut Needs, profile: &Profile) {
         let token =
             Text { about: "The token of your Ubuntu Pro subscription", obtain: "ubuntu.com/pro/dashboard" };
         needs.host("pro-token", "updates", token, Shape::Text);
+        needs.told("pro-token", "updates", Apply::Command(program("pro-token")));
     }
 }
 
@@ -62,9 +64,42 @@ impl Needs {
         let users = BTreeMap::from([(user.to_owned(), required)]);
         let (about, obtain) = (text.about.to_owned(), Some(text.obtain.to_owned()));
         let obtain = obtain.filter(|text| !text.is_empty());
-        let need = Need { id: id.clone(), about, obtain, shape, public: false, users };
+        let apply = BTreeMap::new();
+        let need = Need { id: id.clone(), about, obtain, shape, public: false, users, apply };
         self.owner.entry(id).or_insert(need)
     }
+
+    /// How a new value reaches a section of the profile that does not read it anew each time.
+    fn told(&mut self, name: &str, user: &str, apply: Apply) {
+        if let Some(need) = self.owner.get_mut(&Id::new(SECTION, name)) {
+            need.apply.insert(user.to_owned(), apply);
+        }
+    }
+}
+
+/// The program of the box's own that knows what to do about a new value of this secret.
+fn program(name: &str) -> String {
+    format!("/usr/lib/boxwright/rotation/{name}")
+}
+
+/// What opens an encrypted box where its TPM does not. The initrd (firmware/initrd/boxwright/encryption.sh) and the box
+/// (overlays/system/encryption) look for it under this name.
+fn recovery_key(needs: &mut Needs, profile: &Profile) {
+    if profile.machine.encrypt.is_none() {
+        return;
+    }
+    let obtain = format!(
+        "invent one: `openssl rand -hex 32` prints it. To open the box with a USB stick (FAT), put the key into a text \
+         file on it with the name boxwright-{}.key",
+        profile.machine.name
+    );
+    let text = Text {
+        about: "The key that opens the encrypted disk where the TPM does not: after a firmware update, on a new board, \
+                after flashing a new release. It opens everything on the disk, so keep it like the data themselves",
+        obtain: &obtain,
+    };
+    needs.host("recovery-key", "encrypt", text, Shape::RecoveryKey);
+    needs.told("recovery-key", "encrypt", Apply::Restart("boxwright-encryption.service".to_owned()));
 }
 
 fn ssh(needs: &mut Needs, profile: &Profile) {
@@ -77,6 +112,7 @@ fn ssh(needs: &mut Needs, profile: &Profile) {
         obtain: "`cloudflared tunnel create NAME` writes ~/.cloudflared/UUID.json; it is not the services' tunnel",
     };
     needs.host("ssh-tunnel", "ssh", text, Shape::Tunnel(ssh.tunnel.clone()));
+    needs.told("ssh-tunnel", "ssh", Apply::Restart("boxwright-ssh-tunnel.service".to_owned()));
 }
 
 fn disks(needs: &mut Needs, profile: &Profile) {
@@ -93,6 +129,8 @@ fn disks(needs: &mut Needs, profile: &Profile) {
             let about = format!("The {what} for the share {share}, mounted at /srv/{name}");
             let text = Text { about: &about, obtain: "" };
             needs.input(&own, ("disks", required), text, Shape::Text).public = key != "password";
+            // systemctl knows the unit of a mount point.
+            needs.told(&own, "disks", Apply::Restart(format!("/srv/{name}")));
             // The keys of mount.cifs(8)'s credentials file.
             let prefix = if key == "user" { "username=".to_owned() } else { format!("{key}=") };
             lines.push(Line { prefix, secret: Id::new(SECTION, own), optional: !required });
@@ -121,7 +159,7 @@ fn alerts(needs: &mut Needs, profile: &Profile) {
             about: "The ntfy topic that alerts are sent to; whoever guesses it reads along, so make it long",
             obtain: "invent one, such as the output of `openssl rand -hex 16`, and subscribe to it in the app",
         };
-        needs.host("ntfy-topic", "alerts", text, Shape::Text);
+        needs.host("ntfy-topic", "alerts", text, Shape::Invented);
     }
     if let Some(mail) = alerts.mail.as_ref().filter(|mail| mail.user.is_some()) {
         let about =
@@ -143,7 +181,8 @@ fn backup_target(needs: &mut Needs, name: &str, target: &BackupTarget) {
         about: "The password that encrypts the backups; without it they are worth nothing, so keep it elsewhere too",
         obtain: "invent one, such as the output of `openssl rand -base64 24`",
     };
-    needs.host("backup-password", "backup", text, Shape::Text);
+    needs.host("backup-password", "backup", text, Shape::Invented);
+    needs.told("backup-password", "backup", Apply::Command(program("backup-password")));
     let Some(bucket) = &target.s3 else { return };
     let at = target.endpoint.as_deref().unwrap_or("its S3 provider");
     let obtain = "for Cloudflare R2: R2, Manage API tokens, a token for this bucket with Object Read & Write";

@@ -2,20 +2,29 @@
 //!
 //! In go the plan of a box and the owner's `secrets.toml`; out come findings, typed values, the bytes of the bundle, and
 //! the places in outputs at which a value is found. No value ever reaches a message, a debug print, a log or an argument:
-//! only [`Secrets::bundle`] lets them out, and only into the secrets partition.
+//! only [`Secrets::bundle`] lets them out, into the secrets partition; [`Secrets::payload`], into a file that an admin signs for a
+//! box that runs; [`Secrets::recovery_sheet`], onto paper; and [`Secrets::value`], to try them.
 
 pub mod bundle;
 mod file;
+mod git;
+mod handover;
 mod host;
 mod needs;
 mod pattern;
 mod redact;
 mod scan;
+pub mod sealed;
 mod shape;
+mod sheet;
+pub mod signed;
+pub mod signing;
 mod template;
 #[cfg(test)]
 mod tests;
+mod unpack;
 mod value;
+mod weak;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -29,8 +38,11 @@ use crate::diag::{Finding, Findings};
 use crate::plan::Plan;
 use crate::tree::Tree;
 
-pub use needs::{Id, Line, Made, Need, Needs, Placed};
+pub use git::tracks;
+pub use handover::{Handover, Restore};
+pub use needs::{Apply, Id, Line, Made, Need, Needs, Placed};
 pub use scan::{Encoding, Leak, Scanner};
+pub use sealed::Opener;
 pub use shape::Shape;
 pub use value::Value;
 
@@ -44,17 +56,22 @@ pub struct Secrets {
     findings: Findings,
 }
 
-/// Reads the `secrets.toml` at `path` for the box of `profile`.
+/// Reads the `secrets.toml` at `path` for the box of `profile`; `opener` opens it if it is encrypted.
 ///
 /// # Errors
 /// Everything that is wrong with it, at once. The texts in these findings have every value blotted out.
-pub fn load(path: &Path, profile: &CheckedProfile, catalog: &Catalog) -> Result<Secrets, Findings> {
+pub fn load(
+    path: &Path,
+    profile: &CheckedProfile,
+    catalog: &Catalog,
+    opener: &Opener,
+) -> Result<Secrets, Findings> {
     let needs = Needs::of(profile, catalog).map_err(|error| {
         let mut findings = Findings::new();
         findings.push(Finding::error("secrets-plan", format!("{error:#}")));
         findings
     })?;
-    Secrets::load(path, &needs)
+    Secrets::load_with(path, &needs, opener)
 }
 
 /// A `secrets.toml` to fill in: every secret that the box of `profile` needs, what it is and where one gets it.
@@ -82,12 +99,20 @@ impl Needs {
 }
 
 impl Secrets {
-    /// Reads the `secrets.toml` at `path`, and the files that it names.
+    /// Reads the `secrets.toml` at `path`, and the files that it names, all of them plain text.
     ///
     /// # Errors
     /// Everything that is wrong with it, at once.
     pub fn load(path: &Path, needs: &Needs) -> Result<Self, Findings> {
-        let (values, findings) = file::load(path, needs);
+        Self::load_with(path, needs, &Opener::nothing())
+    }
+
+    /// The same, where `opener` opens what is encrypted.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once.
+    pub fn load_with(path: &Path, needs: &Needs, opener: &Opener) -> Result<Self, Findings> {
+        let (values, findings) = file::load(path, needs, opener);
         if findings.has_errors() {
             return Err(findings);
         }
@@ -104,17 +129,22 @@ impl Secrets {
         &self.findings
     }
 
+    /// The value of one secret, for trying it where it belongs and nowhere else.
+    pub fn value(&self, id: &Id) -> Option<&Value> {
+        self.values.get(id).filter(|value| !value.reveal().is_empty())
+    }
+
     /// Which secrets there are.
     pub fn ids(&self) -> impl Iterator<Item = &Id> {
         self.values.keys()
     }
 
-    /// The bytes for the beginning of the secrets partition; see [`bundle`] for the format.
+    /// The bytes for the beginning of the secrets partition, with what else the box is told; see [`bundle`] for the format.
     ///
     /// # Errors
     /// If they do not fit into the partition.
-    pub fn bundle(&self) -> Result<Zeroizing<Vec<u8>>> {
-        bundle::write(&self.box_name, &self.values)
+    pub fn bundle(&self, handover: &Handover) -> Result<Zeroizing<Vec<u8>>> {
+        bundle::write(&self.box_name, &self.values, handover)
     }
 
     /// What looks for these secrets.

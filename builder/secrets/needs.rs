@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::catalog::{Role, SecretFormat, SecretSource};
+use crate::catalog::{Role, SecretApply, SecretFormat, SecretSource};
 use crate::plan::{Plan, SecretPlan, ServicePlan};
 use crate::profile::Profile;
 
@@ -58,6 +58,22 @@ pub struct Need {
     pub public: bool,
     /// Who needs it, and whether they cannot do without: a service, or a section of the profile.
     pub users: BTreeMap<String, bool>,
+    /// How those of them get a new value who have to be told of one.
+    pub apply: BTreeMap<String, Apply>,
+}
+
+/// How a new value of a secret reaches one of its users, once it lies where that looks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Apply {
+    /// This unit is started again.
+    Restart(String),
+    /// The `setup` of this service.
+    Setup(String),
+    /// This program of the box's own.
+    Command(String),
+    /// Not at all: what the owner does instead.
+    FirstStart(String),
 }
 
 impl Need {
@@ -112,6 +128,8 @@ pub struct Line {
 pub struct Needs {
     /// The box's name.
     pub box_name: String,
+    /// What people might make passwords of: the names of the box, of its domain and of its admins.
+    pub names: Vec<String>,
     /// Whether each value is sealed to the TPM as well.
     pub tpm: bool,
     /// What the owner hands over.
@@ -128,7 +146,9 @@ impl Needs {
     /// What the box with this profile and plan needs.
     pub fn new(profile: &Profile, plan: &Plan) -> Self {
         let machine = &profile.machine;
-        let mut needs = Self { box_name: machine.name.clone(), tpm: machine.tpm, ..Self::default() };
+        let names = [&machine.name].into_iter().chain(&machine.domain).chain(machine.admins.keys());
+        let names = names.map(|name| name.to_lowercase()).collect();
+        let mut needs = Self { box_name: machine.name.clone(), tpm: machine.tpm, names, ..Self::default() };
         host::add(&mut needs, profile);
         // References come last: they name what is there by then.
         for service in &plan.services {
@@ -156,7 +176,8 @@ impl Needs {
                 let tunnel = tunnel.filter(|_| service.role == Some(Role::Ingress));
                 let shape = Shape::new(secret.format, tunnel, &profile.network);
                 let obtain = secret.obtain.clone();
-                let need = Need { id: id.clone(), about, obtain, shape, public: false, users };
+                let apply = applied(service, secret);
+                let need = Need { id: id.clone(), about, obtain, shape, public: false, users, apply };
                 self.owner.insert(id.clone(), need);
             }
             SecretSource::Box => {
@@ -171,6 +192,9 @@ impl Needs {
     fn refer(&mut self, service: &ServicePlan, secret: &SecretPlan, from: &str) {
         let Some((section, name)) = from.split_once('/') else { return };
         let id = Id::new(section, name);
+        if let Some(need) = self.owner.get_mut(&id) {
+            need.apply.append(&mut applied(service, secret));
+        }
         let owner = self.owner.get_mut(&id).map(|need| &mut need.users);
         let Some(users) = owner.or_else(|| self.made.get_mut(&id).map(|made| &mut made.users)) else {
             return;
@@ -207,6 +231,16 @@ impl Needs {
     }
 }
 
+/// How `service` gets a new value of `secret`.
+fn applied(service: &ServicePlan, secret: &SecretPlan) -> BTreeMap<String, Apply> {
+    let apply = match &secret.apply {
+        SecretApply::Restart => Apply::Restart(service.unit.clone()),
+        SecretApply::Setup => Apply::Setup(service.name.clone()),
+        SecretApply::FirstStart(instead) => Apply::FirstStart(instead.clone()),
+    };
+    BTreeMap::from([(service.name.clone(), apply)])
+}
+
 /// The map that the box reads: `/etc/boxwright/secrets.json`.
 impl Serialize for Needs {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -227,14 +261,17 @@ impl Serialize for Needs {
             #[serde(skip_serializing_if = "Option::is_none")]
             format: Option<SecretFormat>,
             users: &'a BTreeMap<String, bool>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            apply: Option<&'a BTreeMap<String, Apply>>,
         }
         let owner = self.owner.values().map(|need| {
-            let entry = Entry { from: "owner", about: &need.about, format: None, users: &need.users };
+            let apply = Some(&need.apply);
+            let entry = Entry { from: "owner", about: &need.about, format: None, users: &need.users, apply };
             (need.id.to_string(), entry)
         });
         let made = self.made.iter().map(|(id, made)| {
-            let entry =
-                Entry { from: "box", about: &made.about, format: Some(made.format), users: &made.users };
+            let (about, format, users) = (&made.about, Some(made.format), &made.users);
+            let entry = Entry { from: "box", about, format, users, apply: None };
             (id.to_string(), entry)
         });
         let secrets = owner.chain(made).collect();

@@ -1,6 +1,7 @@
 //! What one secret looks like in an output: the bytes to look for.
 //!
-//! In: a value. Out: byte strings, each with how it was made. Whatever is shorter than eight bytes is left out, since
+//! In: a value. Out: byte strings, each with how it was made: as it is, escaped for JSON, XML or an address, in base64, in
+//! hexadecimal digits, in UTF-16, in halves, and what is left of it without the characters between which it may be split. Whatever is shorter than eight bytes is left out, since
 //! chance would find it in any image.
 
 use base64::Engine as _;
@@ -16,12 +17,41 @@ const LINE: usize = 16;
 /// Decoded forms are looked for from this many bytes on.
 const DECODED: usize = 16;
 
+/// Half of a value counts by itself from this length on, and so does a value that was split over lines.
+const PART: usize = 16;
+
 /// Bytes to look for.
 pub(super) struct Pattern {
     /// At least eight bytes.
     pub bytes: Zeroizing<Vec<u8>>,
     /// How they follow from the value.
     pub encoding: Encoding,
+}
+
+/// Which bytes may stand between the parts of a value that was split: over lines, or into quoted pieces.
+pub(super) const SEPARATORS: [bool; 256] = {
+    let mut table = [false; 256];
+    let separators = b" \t\n\r\x0c\"'\\,+";
+    let mut position = 0;
+    while position < separators.len() {
+        table[separators[position] as usize] = true;
+        position += 1;
+    }
+    table
+};
+
+/// What to look for where separating bytes are passed over: each is longer than chance would make.
+pub(super) fn split_patterns(patterns: &[Pattern]) -> Vec<Pattern> {
+    let mut found: Vec<Pattern> = Vec::new();
+    for pattern in patterns.iter().filter(|one| one.encoding <= Encoding::Hex) {
+        let bytes: Vec<u8> =
+            pattern.bytes.iter().copied().filter(|byte| !SEPARATORS[usize::from(*byte)]).collect();
+        let bytes = Zeroizing::new(bytes);
+        if bytes.len() >= PART && found.iter().all(|known| known.bytes != bytes) {
+            found.push(Pattern { bytes, encoding: Encoding::Split });
+        }
+    }
+    found
 }
 
 /// Everything that gives `value` away.
@@ -47,8 +77,56 @@ pub(super) fn patterns(value: &str) -> Vec<Pattern> {
         }
         add(hex::encode(&*raw).into_bytes(), Encoding::Hex);
         add(hex::encode_upper(&*raw).into_bytes(), Encoding::Hex);
+        add(raw.iter().flat_map(|byte| [*byte, 0]).collect(), Encoding::Utf16);
+    }
+    for text in escaped(value) {
+        if text.len() >= SHORTEST_SOUGHT && found.iter().all(|known| *known.bytes != text.as_bytes()) {
+            found.push(Pattern {
+                bytes: Zeroizing::new(text.as_bytes().to_vec()),
+                encoding: Encoding::Escaped,
+            });
+        }
+    }
+    for half in halves(value) {
+        found.push(Pattern { bytes: Zeroizing::new(half.as_bytes().to_vec()), encoding: Encoding::Half });
     }
     found
+}
+
+/// `value` as it stands in an address, in XML, and in JSON that escapes slashes, where that is something else.
+fn escaped(value: &str) -> Vec<Zeroizing<String>> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let address = |upper: bool, also: &[u8]| {
+        let mut text = Zeroizing::new(String::with_capacity(3 * value.len()));
+        for byte in value.bytes() {
+            match (plain(byte) || also.contains(&byte), upper) {
+                (true, _) => text.push(char::from(byte)),
+                (false, true) => text.push_str(&format!("%{byte:02X}")),
+                (false, false) => text.push_str(&format!("%{byte:02x}")),
+            }
+        }
+        text
+    };
+    let xml = |quote: &str| {
+        let text =
+            value.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+        Zeroizing::new(text.replace('\'', quote))
+    };
+    let slashes = Zeroizing::new(value.replace('\\', "\\\\").replace('"', "\\\"").replace('/', "\\/"));
+    let all =
+        [address(true, b""), address(false, b""), address(true, b"/"), xml("&#39;"), xml("&apos;"), slashes];
+    all.into_iter().filter(|text| text.as_str() != value).collect()
+}
+
+/// Both halves of a value that is one random word. Half an address or half a sentence may well be anywhere.
+fn halves(value: &str) -> Vec<&str> {
+    let random = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=_-.".contains(&byte);
+    let digits = value.bytes().filter(u8::is_ascii_digit).count();
+    if value.len() < 2 * PART || digits < 2 || !value.bytes().all(random) || value.contains("//") {
+        return Vec::new();
+    }
+    let (first, second) = value.split_at(value.len() / 2);
+    vec![first, second]
 }
 
 /// The value, and what is just as secret: its parts, its escaped form, and what it is the text of.

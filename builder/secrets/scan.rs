@@ -5,6 +5,7 @@
 //! files are not read, and pieces overlap, so that a value is found wherever it lies.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt as _;
@@ -20,7 +21,7 @@ use crate::interrupt;
 use crate::tree::{Kind, Tree};
 
 use super::needs::Id;
-use super::pattern::{Pattern, patterns};
+use super::pattern::{Pattern, SEPARATORS, patterns, split_patterns};
 use super::value::Value;
 
 /// How much of a file is looked at in one piece, in bytes.
@@ -51,6 +52,14 @@ pub enum Encoding {
     Base64,
     /// In hexadecimal digits.
     Hex,
+    /// Split over lines or into quoted pieces, in one of these forms.
+    Split,
+    /// With some characters escaped, as in an address or in XML.
+    Escaped,
+    /// In UTF-16.
+    Utf16,
+    /// One half of it.
+    Half,
 }
 
 impl std::fmt::Display for Leak {
@@ -64,49 +73,87 @@ impl std::fmt::Display for Leak {
             Encoding::Plain => "",
             Encoding::Base64 => ", in base64",
             Encoding::Hex => ", in hexadecimal",
+            Encoding::Split => ", split over lines or pieces",
+            Encoding::Escaped => ", with escaped characters",
+            Encoding::Utf16 => ", in UTF-16",
+            Encoding::Half => ", one half of it",
         })
     }
 }
 
 /// What looks for the values of secrets.
 pub struct Scanner {
+    whole: Index,
+    /// What is looked for with the bytes left out that may stand between parts.
+    split: Index,
+}
+
+/// Patterns, and how to see quickly that none ends here.
+#[derive(Default)]
+struct Index {
     patterns: Vec<(Id, Pattern)>,
     /// One bit for each hash of a pattern's last eight bytes.
     filter: Vec<u64>,
     /// These eight bytes with the pattern's position, sorted.
-    index: Vec<(u64, usize)>,
+    ends: Vec<(u64, usize)>,
     longest: usize,
 }
 
-impl std::fmt::Debug for Scanner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Scanner({} patterns)", self.patterns.len())
-    }
-}
-
-/// What was found in one thing: the first place of each secret in each form.
-type Found<'a> = BTreeMap<(&'a Id, Encoding), u64>;
-
-impl Scanner {
-    /// Looks for these values. Those of less than eight bytes are left out: chance would find them anywhere.
-    pub fn new<'a>(values: impl IntoIterator<Item = (&'a Id, &'a Value)>) -> Self {
-        let of = |(id, value): (&Id, &Value)| {
-            let id = id.clone();
-            patterns(value.reveal()).into_iter().map(move |pattern| (id.clone(), pattern))
-        };
-        let patterns: Vec<(Id, Pattern)> = values.into_iter().flat_map(of).collect();
+impl Index {
+    fn new(patterns: Vec<(Id, Pattern)>) -> Self {
         let mut filter = vec![0u64; 1 << (FILTER_BITS - 6)];
-        let mut index = Vec::new();
+        let mut ends = Vec::new();
         for (position, (_, pattern)) in patterns.iter().enumerate() {
             let Some(end) = pattern.bytes.last_chunk::<8>() else { continue };
             let end = u64::from_le_bytes(*end);
             let bit = hash(end);
             filter[bit >> 6] |= 1 << (bit & 63);
-            index.push((end, position));
+            ends.push((end, position));
         }
-        index.sort_unstable();
+        ends.sort_unstable();
         let longest = patterns.iter().map(|(_, pattern)| pattern.bytes.len()).max().unwrap_or(0);
-        Self { patterns, filter, index, longest }
+        Self { patterns, filter, ends, longest }
+    }
+
+    /// Whether a pattern may end with these eight bytes.
+    fn may_end(&self, window: u64) -> bool {
+        let bit = hash(window);
+        self.filter[bit >> 6] >> (bit & 63) & 1 != 0
+    }
+
+    /// The patterns that end with these eight bytes.
+    fn ending(&self, window: u64) -> impl Iterator<Item = &(Id, Pattern)> {
+        let first = self.ends.partition_point(|(end, _)| *end < window);
+        let ends = self.ends[first..].iter().take_while(move |(end, _)| *end == window);
+        ends.map(|(_, position)| &self.patterns[*position])
+    }
+}
+
+impl std::fmt::Debug for Scanner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Scanner({} patterns)", self.whole.patterns.len())
+    }
+}
+
+/// What was found in one thing: the first place of each secret in each form.
+pub(super) type Found<'a> = BTreeMap<(&'a Id, Encoding), u64>;
+
+impl Scanner {
+    /// Looks for these values. Those of less than eight bytes are left out: chance would find them anywhere.
+    pub fn new<'a>(values: impl IntoIterator<Item = (&'a Id, &'a Value)>) -> Self {
+        let (mut whole, mut split) = (Vec::new(), Vec::new());
+        for (id, value) in values {
+            let patterns = patterns(value.reveal());
+            split.extend(split_patterns(&patterns).into_iter().map(|pattern| (id.clone(), pattern)));
+            whole.extend(patterns.into_iter().map(|pattern| (id.clone(), pattern)));
+        }
+        Self { whole: Index::new(whole), split: Index::new(split) }
+    }
+
+    /// How much of what came before has to be looked at again, so that nothing is lost between two pieces, in bytes: a line
+    /// of a split value may be indented.
+    pub(super) fn overlap(&self) -> usize {
+        self.whole.longest.max(4 * self.split.longest + 1024)
     }
 
     /// Looks through files, and through folders with everything in them, without following links.
@@ -130,13 +177,33 @@ impl Scanner {
             let file = name.join(path);
             self.add_name(&file, path.as_bytes(), &mut leaks);
             match &entry.kind {
-                Kind::File(bytes) => add(&file, self.bytes(bytes, 0), &mut leaks),
+                Kind::File(bytes) => self.add(&file, self.bytes(bytes, 0), &mut leaks),
                 Kind::Symlink(target) => self.add_name(&file, target.as_bytes(), &mut leaks),
                 Kind::Dir => {}
             }
         }
         leaks.sort();
         leaks
+    }
+
+    /// Whether `bytes` show a value.
+    pub fn finds(&self, bytes: &[u8]) -> bool {
+        !self.bytes(bytes, 0).is_empty()
+    }
+
+    /// Looks through the file at `path`, but for the bytes `except` of it.
+    ///
+    /// # Errors
+    /// If it cannot be read, or after Ctrl-C.
+    pub fn file_but(&self, path: &Path, except: &Range<u64>) -> Result<Vec<Leak>> {
+        let mut leaks = Vec::new();
+        let found = self.file(path, except);
+        self.add(
+            path,
+            found.with_context(|| format!("looking for secrets in {}", path.display()))?,
+            &mut leaks,
+        );
+        Ok(leaks)
     }
 
     fn path(&self, path: &Path, leaks: &mut Vec<Leak>) -> Result<()> {
@@ -159,16 +226,21 @@ impl Scanner {
                 self.path(&path, leaks)?;
             }
         } else if kind.is_file() {
-            add(path, self.file(path).with_context(reading)?, leaks);
+            self.add(path, self.file(path, &(0..0)).with_context(reading)?, leaks);
         }
         Ok(())
     }
 
-    fn file(&self, path: &Path) -> Result<Found<'_>> {
+    fn file(&self, path: &Path, except: &Range<u64>) -> Result<Found<'_>> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
         let mut pieces = Vec::new();
-        for extent in extents(&file, length)? {
+        let kept = |extent: Range<u64>| {
+            [extent.start..extent.end.min(except.start), extent.start.max(except.end)..extent.end]
+        };
+        let extents = extents(&file, length)?;
+        let parts = if except.is_empty() { extents } else { extents.into_iter().flat_map(kept).collect() };
+        for extent in parts.into_iter().filter(|part| !part.is_empty()) {
             let starts = extent.clone().step_by(PIECE as usize);
             pieces.extend(starts.map(|start| start..extent.end.min(start + PIECE)));
         }
@@ -182,7 +254,7 @@ impl Scanner {
     /// Looks at what ends in `piece`.
     fn piece(&self, file: &File, piece: Range<u64>) -> Result<Found<'_>> {
         interrupt::check()?;
-        let start = piece.start.saturating_sub(self.longest as u64);
+        let start = piece.start.saturating_sub(self.overlap() as u64);
         let mut buffer = vec![0; (piece.end - start) as usize];
         let mut filled = 0;
         while filled < buffer.len() {
@@ -195,36 +267,76 @@ impl Scanner {
     }
 
     /// Looks at `bytes`, which begin at `start` of something larger.
-    fn bytes(&self, bytes: &[u8], start: u64) -> Found<'_> {
+    pub(super) fn bytes(&self, bytes: &[u8], start: u64) -> Found<'_> {
         let mut found = Found::new();
-        let mut window = 0u64;
+        let (mut window, mut solid) = (0u64, 0u64);
         for (position, byte) in bytes.iter().enumerate() {
             window = window >> 8 | u64::from(*byte) << 56;
-            let bit = hash(window);
-            if self.filter[bit >> 6] >> (bit & 63) & 1 != 0 {
-                self.compare(&bytes[..=position], window, start, &mut found);
+            if self.whole.may_end(window) {
+                for (id, pattern) in self.whole.ending(window) {
+                    if bytes[..=position].ends_with(&pattern.bytes) {
+                        let offset = start + (position + 1 - pattern.bytes.len()) as u64;
+                        note(&mut found, (id, pattern.encoding), offset);
+                    }
+                }
+            }
+            if SEPARATORS[usize::from(*byte)] {
+                continue;
+            }
+            solid = solid >> 8 | u64::from(*byte) << 56;
+            if self.split.may_end(solid) {
+                for (id, pattern) in self.split.ending(solid) {
+                    if let Some(first) = split_start(&bytes[..=position], &pattern.bytes) {
+                        note(&mut found, (id, pattern.encoding), start + first as u64);
+                    }
+                }
             }
         }
         found
     }
 
-    /// Which patterns `bytes` ends with; `window` are its last eight bytes.
-    fn compare<'a>(&'a self, bytes: &[u8], window: u64, start: u64, found: &mut Found<'a>) {
-        let first = self.index.partition_point(|(end, _)| *end < window);
-        for (_, position) in self.index[first..].iter().take_while(|(end, _)| *end == window) {
-            let (id, pattern) = &self.patterns[*position];
-            if bytes.ends_with(&pattern.bytes) {
-                let offset = start + (bytes.len() - pattern.bytes.len()) as u64;
-                note(found, (id, pattern.encoding), offset);
-            }
-        }
-    }
-
     fn add_name(&self, file: &Path, name: &[u8], leaks: &mut Vec<Leak>) {
         let mut inside = Vec::new();
-        add(file, self.bytes(name, 0), &mut inside);
+        self.add(file, self.bytes(name, 0), &mut inside);
         leaks.extend(inside.into_iter().map(|leak| Leak { offset: None, ..leak }));
     }
+
+    /// Adds what was found in `file`.
+    pub(super) fn add(&self, file: &Path, mut found: Found<'_>, leaks: &mut Vec<Leak>) {
+        if found.is_empty() {
+            return;
+        }
+        // What was found whole is not told a second time.
+        let part = |how: &Encoding| matches!(how, Encoding::Split | Encoding::Half);
+        let whole: Vec<Id> =
+            found.keys().filter(|(_, how)| !part(how)).map(|(id, _)| (*id).clone()).collect();
+        found.retain(|(id, how), _| !part(how) || !whole.contains(id));
+        let file = self.without_values(file);
+        leaks.extend(found.into_iter().map(|((secret, encoding), offset)| Leak {
+            file: file.clone(),
+            offset: Some(offset),
+            secret: secret.clone(),
+            encoding,
+        }));
+    }
+
+    /// The path `file` as it may be shown: a name may be a value itself.
+    fn without_values(&self, file: &Path) -> PathBuf {
+        let name = |part: &OsStr| if self.finds(part.as_bytes()) { OsStr::new("…") } else { part }.to_owned();
+        file.iter().map(name).collect()
+    }
+}
+
+/// Where `bytes` begin to be `pattern` to their end, if separating bytes are passed over.
+fn split_start(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
+    let mut position = bytes.len();
+    for expected in pattern.iter().rev() {
+        position = bytes[..position].iter().rposition(|byte| !SEPARATORS[usize::from(*byte)])?;
+        if bytes[position] != *expected {
+            return None;
+        }
+    }
+    Some(position)
 }
 
 fn hash(window: u64) -> usize {
@@ -232,18 +344,9 @@ fn hash(window: u64) -> usize {
     (window.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - FILTER_BITS)) as usize
 }
 
-fn note<'a>(found: &mut Found<'a>, key: (&'a Id, Encoding), offset: u64) {
+pub(super) fn note<'a>(found: &mut Found<'a>, key: (&'a Id, Encoding), offset: u64) {
     let first = found.entry(key).or_insert(offset);
     *first = offset.min(*first);
-}
-
-fn add(file: &Path, found: Found<'_>, leaks: &mut Vec<Leak>) {
-    leaks.extend(found.into_iter().map(|((secret, encoding), offset)| Leak {
-        file: file.to_owned(),
-        offset: Some(offset),
-        secret: secret.clone(),
-        encoding,
-    }));
 }
 
 /// The parts of `file` that are not holes; all of it where the filesystem does not tell.

@@ -25,6 +25,8 @@ const TUNNEL_SECRET: usize = 32;
 pub enum Shape {
     /// One line of text.
     Text,
+    /// The same, where the owner invents it.
+    Invented,
     /// 32 hexadecimal digits.
     HexKey,
     /// The credential of a locally managed tunnel: of this one, if that is known.
@@ -35,6 +37,8 @@ pub enum Shape {
     WireguardAddresses(Vec<(IpNet, &'static str)>),
     /// A web address.
     Url,
+    /// 64 hexadecimal digits, with whatever blanks and dashes between them.
+    RecoveryKey,
 }
 
 /// Why a value is not one of a [`Shape`].
@@ -73,12 +77,11 @@ impl Shape {
         if text.contains(char::is_control) {
             return wrong("has more than one line, or control characters", "write it on one line");
         }
-        let bytes = || Zeroizing::new(STANDARD.decode(text).unwrap_or_default());
         match self {
             Self::HexKey if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
                 wrong("is not an API key", "an API key is 32 hexadecimal digits")
             }
-            Self::WireguardKey if bytes().len() != 32 => {
+            Self::WireguardKey if values::wireguard_key(text).is_none() => {
                 let help = "it is what `wg genkey` prints: 44 characters that end in `=`";
                 wrong("is not a WireGuard key", help)
             }
@@ -86,7 +89,8 @@ impl Shape {
             Self::Url if !["https://", "http://"].iter().any(|scheme| is_url(text, scheme)) => {
                 wrong("is not a web address", "write the whole address, such as \"https://hc-ping.com/UUID\"")
             }
-            Self::Text if tunnel(text, None).is_ok() => {
+            Self::RecoveryKey => recovery_key(text),
+            Self::Text | Self::Invented if tunnel(text, None).is_ok() => {
                 let help = "it is the credential of a tunnel: is it under the right name?";
                 wrong("is the credential of a tunnel", help)
             }
@@ -117,6 +121,22 @@ fn tunnel_addresses(text: &str, around: &[(IpNet, &'static str)]) -> Result<Valu
         }
     }
     Ok(Value::new(text))
+}
+
+/// The digits alone: what the initrd reads of a file on a USB stick, so that both give the same key.
+fn recovery_key(text: &str) -> Result<Value, Wrong> {
+    let help = "it is 64 hexadecimal digits, as `openssl rand -hex 32` prints them";
+    let mut digits = Zeroizing::new(String::with_capacity(text.len()));
+    digits.extend(text.chars().filter(|c| ![' ', '-'].contains(c)).map(|c| c.to_ascii_lowercase()));
+    if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return wrong("is not a recovery key", help);
+    }
+    // A key that was drawn has nearly all of the 16 digits, and never less than half of them.
+    let kinds: std::collections::BTreeSet<u8> = digits.bytes().collect();
+    if kinds.len() < 8 {
+        return wrong("is no random recovery key: it repeats a few digits", help);
+    }
+    Ok(Value::new(digits.as_str()))
 }
 
 fn is_url(text: &str, scheme: &str) -> bool {
@@ -216,106 +236,4 @@ pub(super) fn is_placeholder(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ID: &str = "6ff42ae2-765d-4adf-8112-31c55c1551ef";
-    const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
-
-    fn credentials(secret: &[u8]) -> String {
-        let secret = STANDARD.encode(secret);
-        format!(r#"{{"AccountTag":"{ACCOUNT}","TunnelSecret":"{secret}","TunnelID":"{ID}"}}"#)
-    }
-
-    fn token(secret: &[u8]) -> String {
-        let secret = STANDARD.encode(secret);
-        STANDARD.encode(format!(r#"{{"a":"{ACCOUNT}","t":"{ID}","s":"{secret}"}}"#))
-    }
-
-    #[test]
-    fn a_token_and_a_credentials_file_give_the_same_value() {
-        let shape = Shape::Tunnel(Some(ID.parse().unwrap()));
-        let value = shape.read(&credentials(&[7; 32])).unwrap();
-        assert_eq!(value.reveal(), credentials(&[7; 32]));
-        let token = token(&[7; 32]);
-        for text in [
-            token.clone(),
-            format!("{token}\n"),
-            format!("cloudflared service install {token}"),
-            format!("TUNNEL_TOKEN={token}"),
-            token.trim_end_matches('=').to_owned(),
-        ] {
-            assert_eq!(shape.read(&text), Ok(value.clone()));
-        }
-    }
-
-    #[test]
-    fn a_tunnels_addresses_are_clear_of_the_networks_around_the_box() {
-        let network: Network =
-            toml::from_str("lan = [\"10.2.0.0/24\"]\nhosts = { nas = \"192.168.7.9\" }\n").unwrap();
-        let shape = Shape::new(SecretFormat::WireguardAddresses, None, &network);
-        for text in ["10.64.0.2/32", "10.64.0.2/32, fc00:bbbb::2/128", "10.2.1.2"] {
-            assert!(shape.read(text).is_ok(), "{text}");
-        }
-        for (text, part) in [
-            ("10.2.0.7/32", "the network at home, 10.2.0.0/24"),
-            ("fc00::2/128,10.2.0.7/16", "the network at home"),
-            ("10.213.40.1/32", "the range for containers, 10.213.0.0/16"),
-            ("192.168.7.9/32", "a machine at home"),
-            ("10.64.0.2/33", "no list of addresses"),
-            ("", "no list of addresses"),
-        ] {
-            let wrong = shape.read(text).unwrap_err();
-            assert!(wrong.message.contains(part), "{text}: {}", wrong.message);
-            assert!(
-                !wrong.message.contains("10.2.0.7") && !wrong.message.contains("40.1"),
-                "{}",
-                wrong.message
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_without_the_value() {
-        let other = Shape::Tunnel(Some("00000000-0000-4000-8000-000000000000".parse().unwrap()));
-        let any = Shape::Tunnel(None);
-        let key = STANDARD.encode([9; 32]);
-        let table = [
-            (&other, credentials(&[7; 32]), "is the credential of the tunnel 6ff42ae2"),
-            (&any, credentials(&[7; 31]), "is damaged"),
-            (&any, "{\"AccountTag\":\"canary-canary\"}".to_owned(), "is JSON, but not"),
-            (&any, "canary-canary".to_owned(), "is not the credential"),
-            (&any, "-----BEGIN ARGO TUNNEL TOKEN-----\ncanary\n".to_owned(), "is a certificate"),
-            (&Shape::Text, token(&[7; 32]), "is the credential of a tunnel"),
-            (&Shape::Text, "canary\ncanary".to_owned(), "has more than one line"),
-            (&Shape::WireguardKey, key[..42].to_owned(), "is not a WireGuard key"),
-            (&Shape::HexKey, "canary".to_owned(), "is not an API key"),
-            (&Shape::Url, "canary.example".to_owned(), "is not a web address"),
-            (&Shape::Url, "https:// canary".to_owned(), "is not a web address"),
-        ];
-        for (shape, text, expected) in table {
-            let wrong = shape.read(&text).unwrap_err();
-            assert!(wrong.message.starts_with(expected), "{shape:?}: {}", wrong.message);
-            let said = format!("{wrong:?}");
-            assert!(!said.contains("canary") && !said.contains(&text), "{said}");
-        }
-        for (shape, text) in [
-            (Shape::WireguardKey, key.as_str()),
-            (Shape::HexKey, ACCOUNT),
-            (Shape::Url, "https://hc-ping.com/1"),
-            (Shape::Text, "o.x"),
-        ] {
-            assert_eq!(shape.read(text).unwrap().reveal(), text);
-        }
-    }
-
-    #[test]
-    fn what_was_left_to_be_replaced_is_no_secret() {
-        for text in ["...", "<your token>", "changeme", " TODO ", "xxxx"] {
-            assert!(is_placeholder(text), "{text}");
-        }
-        for text in ["x1", "o.abcdef", "passwords"] {
-            assert!(!is_placeholder(text), "{text}");
-        }
-    }
-}
+mod tests;

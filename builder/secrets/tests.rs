@@ -105,7 +105,7 @@ fn filled() -> String {
     let edge = tunnel("6ff42ae2-765d-4adf-8112-31c55c1551ef");
     format!(
         "[box]\nheartbeat = 'https://hc-ping.com/one-canary'\npushbullet = 'o.two-canary'\n\
-         backup-password = 'three-canary'\n'backup-my.bucket-key-id' = 'four-canary'\n\
+         backup-password = 'three-canary-canary'\n'backup-my.bucket-key-id' = 'four-canary'\n\
          'backup-my.bucket-secret-key' = 'five-canary'\n'backup-my.bucket-2-key-id' = 'six-canary'\n\
          'backup-my.bucket-2-secret-key' = 'seven-canary'\ndisk-media-user = 'administrator'\n\
          disk-media-password = 'eight-canary'\nssh-tunnel = '''\n{ssh}\n'''\n\
@@ -189,9 +189,32 @@ fn the_template_is_what_the_box_needs_and_nothing_else() {
 fn a_complete_file_gives_a_bundle_and_no_findings() {
     let secrets = load(&filled(), 0o600).unwrap();
     assert!(secrets.findings().list.is_empty(), "{}", secrets.findings().render(false));
-    let bundle = secrets.bundle().unwrap();
+    let bundle = secrets.bundle(&super::Handover::default()).unwrap();
     let bundle::Contents::Bundle { box_name, secrets } = bundle::examine(&bundle) else { panic!() };
     assert_eq!((box_name.as_str(), secrets.len()), ("servarr", 11));
+}
+
+#[test]
+fn a_recovery_sheet_has_what_brings_the_backups_back_and_no_other_secret() {
+    let secrets = load(&filled(), 0o600).unwrap();
+    let catalog = Catalog::load(tempfile::tempdir().unwrap().path(), &mut Findings::new()).unwrap();
+    let sheet = secrets.recovery_sheet(&toml::from_str(PROFILE).unwrap(), &catalog);
+    let inside = ["three", "four", "five", "six", "seven"].map(|word| format!("{word}-canary"));
+    let places = ["a.example", "b.example", "my.bucket", "box@servarr", "6ff42ae2-765d", "11111111-765d"];
+    for text in inside.iter().map(String::as_str).chain(places) {
+        assert!(sheet.contains(text), "{text} is not in\n{}", *sheet);
+    }
+    for text in ["one-canary", "two-canary", "eight-canary", "TunnelSecret"] {
+        assert!(!sheet.contains(text), "{text} is in\n{}", *sheet);
+    }
+    assert!(
+        sheet.lines().count() <= 60 && sheet.lines().all(|line| line.chars().count() <= 110),
+        "{}",
+        *sheet
+    );
+    let sheet = load("[box]\npushbullet = 'o.two-canary'\n", 0o600).unwrap();
+    let sheet = sheet.recovery_sheet(&toml::from_str(PROFILE).unwrap(), &catalog);
+    assert_eq!(sheet.matches("it is not in this secrets file").count(), 5, "{}", *sheet);
 }
 
 #[test]
@@ -199,7 +222,7 @@ fn every_fault_is_found_at_once_and_shows_no_value() {
     let text = filled()
         .replace("o.two-canary", "canar")
         .replace("disk-media-user", "disk-media-usr")
-        .replace("'three-canary'", "\"three-canary\\ncanary\"")
+        .replace("'three-canary-canary'", "\"three-canary\\ncanary\"")
         .replace("'eight-canary'", "8008")
         .replace("[edge]", "[egde]")
         .replace("11111111-765d", "22222222-765d");
@@ -301,7 +324,7 @@ fn canaries_are_found_in_every_form_and_across_pieces() {
     )
     .unwrap();
     fs::write(file("o.two-canary"), "").unwrap();
-    std::os::unix::fs::symlink("/x/three-canary", file("link")).unwrap();
+    std::os::unix::fs::symlink("/x/three-canary-canary", file("link")).unwrap();
     let leaks = secrets.scan(&[folder.path().to_owned()]).unwrap();
     for (name, offset, _, encoding) in &table {
         let of = leaks.iter().filter(|leak| leak.file == file(name));
@@ -314,7 +337,121 @@ fn canaries_are_found_in_every_form_and_across_pieces() {
         leaks.iter().filter(|leak| leak.offset.is_none()).map(|leak| leak.secret.to_string()).collect();
     assert_eq!(names, ["box/backup-password", "box/pushbullet"]);
     assert_eq!(leaks.len(), table.len() + 2);
-    assert!(leaks.iter().all(|leak| !leak.to_string().replace("o.two-canary", "").contains("canary")));
+    assert!(leaks.iter().all(|leak| !leak.to_string().contains("canary")));
+}
+
+/// A value of every kind that is looked for, as it may lie in a text.
+fn disguises(value: &str) -> Vec<(&'static str, Vec<u8>, Encoding)> {
+    let wrapped = |text: &str, width: usize, between: &str| {
+        let lines: Vec<&str> =
+            text.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        lines.join(between).into_bytes()
+    };
+    let base64 = STANDARD.encode(format!("password={value}\n"));
+    let percent = |upper: bool| -> String {
+        let one = |c: char| match c {
+            c if c.is_ascii_alphanumeric() || "-._~".contains(c) => c.to_string(),
+            c if upper => format!("%{:02X}", c as u32),
+            c => format!("%{:02x}", c as u32),
+        };
+        value.chars().map(one).collect()
+    };
+    vec![
+        ("over two lines", wrapped(value, value.len() / 2, "\n"), Encoding::Split),
+        ("over indented lines", wrapped(value, 7, "\r\n                "), Encoding::Split),
+        ("over lines with backslashes", wrapped(value, 9, "\\\n  "), Encoding::Split),
+        ("in quoted pieces", wrapped(value, 5, "\" +\n \""), Encoding::Split),
+        ("as a list", wrapped(value, 4, "', '"), Encoding::Split),
+        ("base64 over lines", wrapped(&base64, 16, "\n"), Encoding::Split),
+        ("hex over lines", wrapped(&hex::encode(value), 20, "\n"), Encoding::Split),
+        ("in an address", format!("x={}&y", percent(true)).into(), Encoding::Escaped),
+        ("in an address in small letters", percent(false).into(), Encoding::Escaped),
+        ("in XML", value.replace('&', "&amp;").replace('\'', "&#39;").into(), Encoding::Escaped),
+        ("in JSON with slashes", value.replace('/', "\\/").into(), Encoding::Escaped),
+        ("in UTF-16", value.encode_utf16().flat_map(u16::to_le_bytes).collect(), Encoding::Utf16),
+    ]
+}
+
+#[test]
+fn canaries_are_found_in_every_disguise() {
+    let value = "wq7/tE&x'PkZ9m+3/Vb2dL";
+    let text = filled().replace("'three-canary-canary'", &format!("{value:?}"));
+    let scanner = load(&text, 0o600).unwrap().scanner();
+    let piece = 1usize << 20;
+    for (name, bytes, encoding) in disguises(value) {
+        for before in [0, 3, piece - 8, piece + 5000] {
+            let stream = [vec![b'#'; before], bytes.clone(), vec![b'#'; 9]].concat();
+            let leaks = scanner.stream(Path::new("file"), &stream[..]).unwrap();
+            let found: Vec<_> = leaks.iter().map(|leak| (leak.secret.to_string(), leak.encoding)).collect();
+            assert_eq!(found, [("box/backup-password".to_owned(), encoding)], "{name} at {before}");
+            let offset = leaks[0].offset.unwrap();
+            assert!((before as u64..before as u64 + 16).contains(&offset), "{name} at {before}: {offset}");
+        }
+    }
+}
+
+#[test]
+fn half_a_key_is_found_and_half_an_address_is_not() {
+    let key = "q7c1f9e2d8b4a6035f1e7d9c2b8a4f60";
+    let text = filled().replace("three-canary-canary", key);
+    let scanner = load(&text, 0o600).unwrap().scanner();
+    for half in [&key[..16], &key[16..]] {
+        let leaks = scanner.stream(Path::new("file"), half.as_bytes()).unwrap();
+        assert_eq!(leaks.iter().map(|leak| leak.encoding).collect::<Vec<_>>(), [Encoding::Half]);
+    }
+    assert_eq!(scanner.stream(Path::new("file"), key.as_bytes()).unwrap()[0].encoding, Encoding::Plain);
+    for text in ["https://hc-ping.com/", "\"AccountTag\":\"0123456789abcdef0123456789abcdef\"", &key[..15]] {
+        assert_eq!(scanner.stream(Path::new("file"), text.as_bytes()).unwrap(), [], "{text}");
+    }
+}
+
+#[test]
+fn canaries_are_found_in_what_is_packed() {
+    let scanner = load(&filled(), 0o600).unwrap().scanner();
+    let text = [&vec![b'x'; 3 << 20][..], b"o.two-canary", &[b'y'; 4096]].concat();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&text).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let zstd = ruzstd::encoding::compress_to_vec(&text[..], ruzstd::encoding::CompressionLevel::Fastest);
+    // Some of it may show as it is: zstd leaves alone what it cannot make smaller.
+    let found = |packed: &[u8], file: &str| {
+        let leaks = scanner.stream(Path::new("blob"), packed).unwrap();
+        leaks.into_iter().find(|leak| leak.file == Path::new(file)).map(|leak| leak.offset.unwrap())
+    };
+    for packed in [&gzip, &zstd, &[&gzip[..], &gzip[..]].concat()] {
+        assert_eq!(found(packed, "blob (unpacked)"), Some(3 << 20));
+    }
+    // What only begins like it, and what follows.
+    for packed in [&gzip[..100], &zstd[..6]] {
+        let damaged = [packed, &[b'x'; 9], b"o.two-canary"].concat();
+        assert_eq!(found(&damaged, "blob"), Some(packed.len() as u64 + 9));
+    }
+    // Microcode first, then the files.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("initrd");
+    let early = [b"070701 microcode 070701 TRAILER!!!".as_slice(), &[0; 37]].concat();
+    for packed in [&gzip, &zstd, &text] {
+        fs::write(&path, [&early[..], &early[..], &packed[..]].concat()).unwrap();
+        assert!(!scanner.initrd(&path).unwrap().is_empty());
+    }
+    fs::write(&path, [b"070701 o.two-canary TRAILER!!!".as_slice(), &gzip[..9]].concat()).unwrap();
+    assert!(!scanner.initrd(&path).unwrap().is_empty());
+}
+
+#[test]
+fn a_part_of_a_file_can_be_left_out() {
+    let scanner = load(&filled(), 0o600).unwrap().scanner();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("image");
+    let mut bytes = vec![b'x'; 10 << 20];
+    bytes[5 << 20..][..12].copy_from_slice(b"o.two-canary");
+    fs::write(&path, &bytes).unwrap();
+    let found = |except: std::ops::Range<u64>| scanner.file_but(&path, &except).unwrap().len();
+    assert_eq!(found(4 << 20..6 << 20), 0);
+    assert_eq!((found(0..0), found(6 << 20..7 << 20), found(0..5 << 20)), (1, 1, 1));
+    bytes[9 << 20..][..12].copy_from_slice(b"o.two-canary");
+    fs::write(&path, &bytes).unwrap();
+    assert_eq!((found(4 << 20..6 << 20), found(4 << 20..10 << 20)), (1, 0));
 }
 
 #[test]
@@ -338,8 +475,50 @@ fn a_tree_in_memory_is_looked_through() {
     assert_eq!(
         shown,
         [
-            "the value of the secret `box/backup-my.bucket-key-id` is in the profile layer/etc/four-canary, in a name",
             "the value of the secret `box/disk-media-password` is in the profile layer/etc/motd at byte 2",
+            "the value of the secret `box/backup-my.bucket-key-id` is in the profile layer/etc/…, in a name",
         ]
     );
+}
+
+/// What git does with a folder, without what this machine's settings say.
+fn git(folder: &Path, arguments: &[&str]) -> Result<()> {
+    let tool = crate::tool::Tool::new("git").env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    tool.env("GIT_CONFIG_NOSYSTEM", "1").arg("-C").arg(folder).args(arguments).run()
+}
+
+#[test]
+fn what_git_tracks_is_found_and_may_be_there_encrypted() {
+    let folder = tempfile::tempdir().unwrap();
+    if git(folder.path(), &["init", "-q"]).is_err() {
+        eprintln!("skipped: there is no git");
+        return;
+    }
+    let (path, inside) = (folder.path().join("secrets.toml"), folder.path().join("[edge].json"));
+    fs::write(&path, filled().replace("[edge]\ntunnel = ", "[edge]\ntunnel = { file = '[edge].json' } #"))
+        .unwrap();
+    fs::write(&inside, tunnel("6ff42ae2-765d-4adf-8112-31c55c1551ef")).unwrap();
+    for file in [&path, &inside] {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let found = || {
+        let secrets = Secrets::load(&path, &needs()).map_err(|findings| findings.render(false)).unwrap();
+        codes(secrets.findings()).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(found().is_empty());
+    git(folder.path(), &["--literal-pathspecs", "add", "secrets.toml", "[edge].json"]).unwrap();
+    assert_eq!(found(), ["secrets-tracked", "secrets-tracked"]);
+    // Whoever opens it needs the key, so that git and others may have it.
+    let phrase = || age::secrecy::SecretString::from("open sesame".to_owned());
+    let sealed = sealed::seal(&fs::read(&path).unwrap(), &sealed::Recipients::Passphrase(phrase())).unwrap();
+    fs::write(&path, sealed).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let opener = Opener { identities: Vec::new(), passphrases: sealed::Asking::new(move |_| Some(phrase())) };
+    let secrets =
+        Secrets::load_with(&path, &needs(), &opener).map_err(|findings| findings.render(false)).unwrap();
+    assert_eq!(secrets.ids().count(), 11);
+    // The file that it names is still there as text.
+    assert_eq!(codes(secrets.findings()), ["secrets-tracked"]);
+    assert!(secrets.findings().list[0].message.contains("[edge].json"));
+    assert_eq!(codes(&Secrets::load(&path, &needs()).unwrap_err()), ["secrets-unreadable"]);
 }

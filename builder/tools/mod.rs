@@ -34,10 +34,11 @@ const LOADER: &str = "lib64/ld-linux-x86-64.so.2";
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
 /// Folders of libraries that programs find by a path in themselves, which leads to the host's.
-const MORE_LIBRARIES: [&str; 3] = [
+const MORE_LIBRARIES: [&str; 4] = [
     "usr/lib/x86_64-linux-gnu/systemd",
     "usr/lib/x86_64-linux-gnu/libfakeroot",
     "usr/lib/x86_64-linux-gnu/pulseaudio",
+    "usr/lib/x86_64-linux-gnu/swtpm",
 ];
 
 /// The folder of the cache that holds unpacked tools.

@@ -17,6 +17,7 @@ use super::console::Lines;
 use super::disk::BoxDisk;
 use super::monitor::Monitor;
 use super::options::{Host, MachineOptions};
+use super::tpm::Tpm;
 use crate::interrupt;
 use crate::tool::Running;
 
@@ -39,6 +40,8 @@ pub struct Machine {
     seen: Vec<String>,
     echo: Arc<AtomicBool>,
     socket: tempfile::TempDir,
+    /// It ends after QEMU.
+    _tpm: Option<Tpm>,
 }
 
 impl Machine {
@@ -48,9 +51,14 @@ impl Machine {
     /// If QEMU or the firmware is missing from the tools, or QEMU does not start.
     pub fn start(disk: &BoxDisk, options: &MachineOptions, host: &Host<'_>) -> Result<Self> {
         let socket = tempfile::tempdir().context("creating a folder for the machine's socket")?;
-        let tool = command::line(disk, options, host)?
-            .arg("-qmp")
-            .arg(format!("unix:{},server=on,wait=off", socket.path().join("qmp").display()));
+        let tpm =
+            options.tpm.as_deref().map(|state| Tpm::start(state, socket.path(), host.tools)).transpose()?;
+        let mut tool = command::line(disk, options, host)?;
+        if let Some(tpm) = &tpm {
+            tool = tpm.attach(tool);
+        }
+        let tool =
+            tool.arg("-qmp").arg(format!("unix:{},server=on,wait=off", socket.path().join("qmp").display()));
         let mut running = tool.spawn()?;
         let mut stdout = running.stdout.take().context("QEMU has no console")?;
         let (sender, lines) = channel();
@@ -70,7 +78,7 @@ impl Machine {
                 }
             }
         });
-        Ok(Self { running, lines, seen: Vec::new(), echo, socket })
+        Ok(Self { running, lines, seen: Vec::new(), echo, socket, _tpm: tpm })
     }
 
     /// Shows the console on standard error from now on.
@@ -188,7 +196,7 @@ impl Machine {
     /// # Errors
     /// If QEMU cannot be ended.
     pub fn stop(self) -> Result<Vec<String>> {
-        let Self { running, seen, .. } = self;
+        let Self { running, seen, _tpm, .. } = self;
         running.kill()?;
         Ok(seen)
     }

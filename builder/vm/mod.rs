@@ -10,6 +10,8 @@ pub mod disk;
 pub mod machine;
 mod monitor;
 mod options;
+pub mod rehearsal;
+mod tpm;
 pub mod verdict;
 
 use std::path::Path;
@@ -38,6 +40,8 @@ pub struct Options {
     pub disk_bytes: u64,
     /// Whether what the console shows goes to standard error too.
     pub echo: bool,
+    /// Whether the machine gets a TPM, new as the disk is.
+    pub tpm: bool,
     /// The machine.
     pub machine: MachineOptions,
 }
@@ -50,6 +54,7 @@ impl Default for Options {
             secrets: None,
             disk_bytes: 16 << 30,
             echo: false,
+            tpm: false,
             machine: MachineOptions::default(),
         }
     }
@@ -67,7 +72,11 @@ pub fn boot(image: &Path, options: &Options, host: &Host<'_>, context: &Context)
     if let Some(bundle) = &options.secrets {
         disk.write_secrets(bundle)?;
     }
-    let mut machine = Machine::start(&disk, &options.machine, host)?;
+    let mut machine = options.machine.clone();
+    if options.tpm {
+        machine.tpm = Some(folder.path().join("tpm"));
+    }
+    let mut machine = Machine::start(&disk, &machine, host)?;
     if options.echo {
         machine.echo();
     }

@@ -25,6 +25,9 @@ pub struct MachineOptions {
     pub processors: u32,
     /// Whether Secure Boot is enforced, with Microsoft's keys.
     pub secure_boot: bool,
+    /// Its TPM 2.0, if it has one: the folder in which that keeps what it knows. Without the folder's content it is another
+    /// TPM.
+    pub tpm: Option<PathBuf>,
     /// What its ethernet port is plugged into.
     pub network: Network,
     /// Further disks, as raw files; what the box writes stays in them.
@@ -41,6 +44,7 @@ impl Default for MachineOptions {
             memory: 2048,
             processors: 2,
             secure_boot: false,
+            tpm: None,
             network: Network::Isolated,
             disks: Vec::new(),
             units: Vec::new(),

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the box's own `backup` on a real root filesystem, with the real Kopia and an S3 server.
 
-on_box.py ROOT RENDERED TOOLS
+on_box.py ROOT RENDERED TOOLS SCENARIOS [TEST...]
 
 ROOT is a root filesystem with a box's packages; it is not changed. RENDERED is what profile.toml renders to, TOOLS has `kopia` and
 `s3`. All of it happens in namespaces of its own: mounts, processes, and a network that has no interface but loopback.
@@ -45,7 +45,7 @@ def main():
             (box / "mnt" / name).mkdir(parents=True)
             mount("--bind", "-o", "ro", source, box / "mnt" / name)
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/root"}
-        result = subprocess.run(["chroot", box, "python3", "-B", "/mnt/test/scenarios.py", *sys.argv[4:]], env=env)
+        result = subprocess.run(["chroot", box, "python3", "-B", f"/mnt/test/{sys.argv[4]}", *sys.argv[5:]], env=env)
         subprocess.run(["umount", "--recursive", "--lazy", memory], check=True)
     sys.exit(result.returncode)
 

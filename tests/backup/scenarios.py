@@ -60,7 +60,7 @@ def surroundings():
     write(pathlib.Path("/var/lib/boxwright/ssh/ssh_host_ed25519_key"), "host key", mode=0o600)
 
 
-def server():
+def server(*flags):
     """The S3 server, with a certificate that the box trusts."""
     folder = pathlib.Path("/run/s3")
     (folder / "data/boxes").mkdir(parents=True)
@@ -73,7 +73,7 @@ def server():
     env = {**os.environ, "ROOT_ACCESS_KEY": KEY_ID, "ROOT_SECRET_KEY": SECRET_KEY}
     return lambda: subprocess.Popen(
         ["/mnt/tools/s3", "--port", "127.0.0.1:9000", "--cert", folder / "crt", "--key", folder / "key",
-         "posix", "--nometa", folder / "data"],
+         "posix", *(flags or ["--nometa"]), folder / "data"],
         env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )
 
@@ -390,6 +390,41 @@ class Backups(unittest.TestCase):
         shutil.rmtree(STATE / "sonarr")
         backup("restore", "sonarr")
         self.assertTrue((STATE / "sonarr/config/config.xml").exists())
+
+    def test_16a_another_password(self):
+        program = pathlib.Path("/usr/lib/boxwright/rotation/backup-password")
+        given = {"former": PASSWORD, "value": "another canary of a password"}
+
+        def rotate(verb, given=given):
+            return run(program, verb, input=json.dumps(given), check=False)
+
+        before = snapshots()
+        type(self).s3.kill()
+        type(self).s3.wait()
+        try:
+            result = rotate("check")
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("one cannot be reached: boxes: its server refuses the connection", result.stderr)
+            # As if it went away between the check and the change: the other target gets it.
+            self.assertIn("boxes: its server refuses the connection", rotate("apply").stderr)
+        finally:
+            type(self).s3 = self.up()
+        self.assertIn("the password is not the one", rotate("check").stderr)
+        for _ in range(2):
+            result = rotate("apply")
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertEqual(backup("run", check=False).returncode, 1)
+        self.assertIn("the password is not the one", self.problem())
+        (SECRETS / "backup-password").unlink()
+        write(SECRETS / "backup-password", given["value"], mode=0o400)
+        self.assertLessEqual({one["id"] for one in before}, {one["id"] for one in snapshots()})
+        backup("run")
+        # And back, by the same way.
+        self.assertEqual(rotate("check", {"former": given["value"], "value": PASSWORD}).returncode, 0)
+        self.assertEqual(rotate("apply", {"former": given["value"], "value": PASSWORD}).returncode, 0)
+        (SECRETS / "backup-password").unlink()
+        write(SECRETS / "backup-password", PASSWORD, mode=0o400)
+        backup("run")
 
     def test_17_only_so_many_are_kept(self):
         for target in ("boxes", "vault"):

@@ -6,27 +6,20 @@ use crate::harness::{Bench, When, checks, probe, with_units};
 use crate::{backup, disks, full, secrets};
 
 /// The containers of services.toml, as `docker ps` names them and their health.
-const HEALTHY: [&str; 11] = [
+const HEALTHY: [&str; 6] = [
     "cloudflared healthy",
     "gluetun healthy",
     "jellyfin healthy",
-    "nextcloud healthy",
-    "nextcloud-cache healthy",
-    "nextcloud-cron running",
-    "nextcloud-db healthy",
     "plex healthy",
     "qbittorrent healthy",
     "sonarr healthy",
-    "uptime-kuma healthy",
 ];
 
 /// The published names, and where cloudflared has to reach them: not Plex, which answers 503 while nobody owns it.
-const REACHABLE: [&str; 5] = [
+const REACHABLE: [&str; 3] = [
     "films.example.com http://jellyfin:8096 reachable",
-    "cloud.example.com http://nextcloud:80 reachable",
     "torrents.example.com http://qbittorrent:8080 reachable",
     "sonarr.example.com http://sonarr:8989 reachable",
-    "kuma.example.com http://uptime-kuma:3001 reachable",
 ];
 
 /// What has to be true of a box on which everything runs, and what it prints for [`assert_up`].
@@ -82,21 +75,20 @@ pub fn assert_up(printed: &[String]) {
     for text in ["services: 10.0.2.15", "release ", "https://plex.example.com", "ready: everything runs"] {
         assert!(status.contains(text), "no {text:?} in\n{status}");
     }
-    for container in HEALTHY.iter().filter(|name| !name.contains('-')) {
+    for container in HEALTHY {
         let name = container.split(' ').next().unwrap();
         assert!(
             status.lines().map(str::trim).any(|line| line.starts_with(name) && line.ends_with("  runs")),
             "{name} does not run:\n{status}"
         );
     }
-    // The internet is down, Plex belongs to nobody, and two stand-ins do not have the interfaces that Sonarr and Uptime Kuma are
-    // set up through: that is all.
+    // The internet is down, Plex belongs to nobody, and a stand-in does not have the interface that Sonarr is set up through: that
+    // is all.
     let wrong = status.split_once("missing or wrong:").unwrap_or_else(|| panic!("{status}")).1;
     let expected = [
         "the internet",
         "Plex: plex.example.com answers 503 until its owner's account exists",
         "Sonarr: its setup has not succeeded yet",
-        "Uptime Kuma: its setup has not succeeded yet",
     ];
     let wrong: Vec<&str> = wrong.trim().lines().collect();
     assert!(

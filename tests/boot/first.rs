@@ -9,6 +9,7 @@ use boxwright::tool::Tool;
 use boxwright::vm::{BoxDisk, MachineOptions};
 
 use crate::harness::{Bench, GOOD, SOON, When, checks, probe, value, with_units};
+use crate::stick::{self, Sticks};
 
 /// What a box is, line by line.
 const IDENTITY: &str = "
@@ -51,14 +52,20 @@ const KEPT: [(&str, &str); 9] = [
 fn a_box_gets_good_and_stays_who_it_is() {
     let Some(bench) = Bench::new() else { return };
     let (disk, twin) = (bench.disk("same"), bench.disk("twin"));
-    let script = format!("{IDENTITY}{MACHINE}");
+    let sticks = Sticks::new(&bench);
+    let prepare = sticks.as_ref().map(Sticks::prepare).unwrap_or_default();
+    let script = format!("{IDENTITY}{MACHINE}{prepare}");
     let options = with_units(&MachineOptions::default(), [probe("identity", When::Good, &script)]);
     let mut run = bench.start(&disk, &options);
     run.until_good();
     let seen = run.probe("identity", SOON);
+    if let Some(sticks) = &sticks {
+        sticks.assert_told_apart(&bench, &mut run);
+    }
     let of_machine = |line: &String| line.starts_with("state ") || line.starts_with("secure-boot");
     let (machine, first): (Vec<String>, Vec<String>) = seen.into_iter().partition(of_machine);
     let console = run.shut_down();
+    sticks.iter().for_each(Sticks::assert_overwritten);
     assert!(!console.iter().any(|line| line.contains("is not clean")), "{console:?}");
     assert!(!value(&first, "entry").contains('+'), "the entry is blessed: {first:?}");
     assert_eq!(value(&first, "boots"), "0", "the health check resets the count of boots");
@@ -67,10 +74,11 @@ fn a_box_gets_good_and_stays_who_it_is() {
     // Another disk from the same image, as new: the box that has started once keeps its own.
     let untouched = std::fs::metadata(&twin.path).unwrap().modified().unwrap();
     let options = MachineOptions { disks: vec![twin.path.clone()], ..MachineOptions::default() };
-    let script = format!("{IDENTITY}{}", checks(&KEPT));
+    let kept = [&KEPT[..], if sticks.is_some() { &[stick::KEPT] } else { &[] }].concat();
+    let script = format!("{IDENTITY}{}", checks(&kept));
     let mut run = bench.start(&disk, &with_units(&options, [probe("kept", When::Good, &script)]));
     run.until_good();
-    let second = run.checks("kept", KEPT.len());
+    let second = run.checks("kept", kept.len());
     run.cut_power();
     assert_eq!(first, second);
     assert_eq!(

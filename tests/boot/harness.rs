@@ -125,38 +125,64 @@ impl Bench {
 
     /// A new disk with the image, called `name`.
     pub fn disk(&self, name: &str) -> BoxDisk {
+        self.disk_of(name, 12 << 30)
+    }
+
+    /// As [`Bench::disk`], of another size.
+    pub fn disk_of(&self, name: &str, bytes: u64) -> BoxDisk {
         let folder = self.folder.path().join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        BoxDisk::create(&self.image, &folder, 12 << 30).unwrap()
+        BoxDisk::create(&self.image, &folder, bytes).unwrap()
+    }
+
+    /// As [`Bench::disk`], made as a user makes it.
+    pub fn flashed(&self, name: &str) -> BoxDisk {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let disk = BoxDisk { path: folder.join("disk.raw"), folder };
+        self.flash(&disk);
+        disk
+    }
+
+    /// Flashes `disk` as a user does; the receipt.
+    pub fn flash(&self, disk: &BoxDisk) -> String {
+        let call = crate::built::call("flash").arg(&self.image).arg("--to").arg(&disk.path);
+        String::from_utf8(call.args(["--size", "12G"]).output().unwrap()).unwrap()
     }
 
     /// The files in the folder `path` of the ESP of `disk`, which is switched off.
     pub fn esp_list(&self, disk: &BoxDisk, path: &str) -> Vec<String> {
         let listing = self.esp("mdir", disk, &["-b", &format!("::/{path}")], None);
+        let listing = String::from_utf8(listing).unwrap();
         let names = listing.lines().filter_map(|line| line.trim().rsplit('/').next());
         names.filter(|name| !name.is_empty()).map(str::to_owned).collect()
     }
 
     /// The file `path` of the ESP of `disk`.
     pub fn esp_read(&self, disk: &BoxDisk, path: &str) -> String {
+        String::from_utf8(self.esp_bytes(disk, path)).unwrap()
+    }
+
+    /// As [`Bench::esp_read`], for a file that is no text.
+    pub fn esp_bytes(&self, disk: &BoxDisk, path: &str) -> Vec<u8> {
         self.esp("mtype", disk, &[&format!("::/{path}")], None)
     }
 
     /// Writes the file `path` of the ESP of `disk`.
-    pub fn esp_write(&self, disk: &BoxDisk, path: &str, text: &str) {
-        self.esp("mcopy", disk, &["-o", "-", &format!("::/{path}")], Some(text));
+    pub fn esp_write(&self, disk: &BoxDisk, path: &str, content: impl AsRef<[u8]>) {
+        self.esp("mcopy", disk, &["-o", "-", &format!("::/{path}")], Some(content.as_ref().to_owned()));
     }
 
-    fn esp(&self, tool: &str, disk: &BoxDisk, arguments: &[&str], input: Option<&str>) -> String {
+    fn esp(&self, tool: &str, disk: &BoxDisk, arguments: &[&str], input: Option<Vec<u8>>) -> Vec<u8> {
         let layout = boxwright::disk::read(&disk.path).unwrap().layout;
         let start = layout.find(boxwright::disk::Role::Esp).unwrap().start;
         let image = format!("{}@@{start}", disk.path.display());
         let call = self.tools.tool(tool).unwrap().arg("-i").arg(image).args(arguments);
         let call = match input {
-            Some(text) => call.stdin_bytes(text),
+            Some(content) => call.stdin_bytes(content),
             None => call,
         };
-        String::from_utf8(call.output().unwrap()).unwrap()
+        call.output().unwrap()
     }
 
     /// Where a file called `name` may be made for this bench.

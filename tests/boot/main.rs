@@ -8,6 +8,7 @@
 mod backup;
 mod containers;
 mod disks;
+mod encrypted;
 mod fallback;
 mod first;
 mod full;
@@ -23,10 +24,12 @@ mod profiles;
 #[path = "../archive/publisher.rs"]
 #[allow(dead_code, reason = "the tests of the archive use all of it")]
 mod publisher;
+mod restore;
 mod secrets;
 #[path = "../archive/server.rs"]
 #[allow(dead_code, reason = "the tests of the archive use all of it")]
 mod server;
+mod stick;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -26,8 +26,6 @@ const VPN: &str = "198.51.100.20";
 const SERVER_KEY: &str = "6665646362613938373635343332313066656463626139383736353433323130";
 const SERVER_PUBLIC: &str = "2/ygd0TRqiC1sebr6VaMzxUwnqJ9Zmo98HwJpoCThRI=";
 const BOX_PUBLIC: &str = "86517bc0c39fe876b7646cb5e34ee03daf71ccbad67450c16a970ad8cbc03e7e";
-/// WireGuard as a program, for hosts whose kernel has none.
-const WIREGUARD: [&str; 2] = ["golang.zx2c4.com/wireguard", "v0.0.0-20260522210424-ecfc5a8d5446"];
 
 /// What the box is told to do between the looks from outside, a word each: a disk of that name is plugged in, and it says when
 /// it is done.
@@ -56,7 +54,7 @@ while :; do
 			done ;;
 		down) nsenter -t "$(docker inspect -f '{{.State.Pid}}' "$vpn")" -n ip link delete tun0 && leak down ;;
 		# As if it had crashed.
-		restarted) kill -9 "$(docker inspect -f '{{.State.Pid}}' "$vpn")" && leak restarted 300 ;;
+		restarted) kill -9 "$(docker inspect -f '{{.State.Pid}}' "$vpn")" && leak restarted 1500 ;;
 		recreated) docker rm -f "$vpn" >/dev/null && leak recreated 1500 ;;
 		mended) leak mended 90 ;;
 		flapping) for _ in 1 2 3 4; do leak flapping; done ;;
@@ -78,14 +76,11 @@ fn profile(name: &str, changes: &[(&str, &str)]) -> PathBuf {
         assert!(text.contains(old), "{name} has no {old:?}");
         text = text.replace(old, new);
     }
-    let vpn = format!(
-        "[services]\ngluetun = {{ env = {{ WIREGUARD_ENDPOINT_IP = \"{VPN}\", WIREGUARD_ENDPOINT_PORT = \"51820\", \
-         WIREGUARD_PUBLIC_KEY = \"{SERVER_PUBLIC}\" }} }}\n"
-    );
+    let vpn = format!("\"custom\"\nendpoint = \"{VPN}:51820\"\npublic-key = \"{SERVER_PUBLIC}\"");
     assert!(text.contains("\"mullvad\"") && text.contains("[services]"), "{name} has no VPN");
     let (before, after) = text.split_once("[services]").unwrap();
-    let text =
-        format!("{}{vpn}{after}\n[images]\nembed = \"all\"\n", before.replace("\"mullvad\"", "\"custom\""));
+    let before = before.replace("\"mullvad\"", &vpn);
+    let text = format!("{before}[services]{after}\n[images]\nembed = \"all\"\n");
     let folder = built::folder().join("lab");
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join(format!("{name}-lab.toml"));
@@ -121,7 +116,7 @@ impl Server {
     /// A box of `profile` with data disks (label and owner), and a lab around it.
     fn new(profile: &Path, data: &[(&str, &str)]) -> Option<Self> {
         let bench = Bench::alone(profile.to_str().unwrap())?;
-        let wireguard = go::program(WIREGUARD[0], ".", WIREGUARD[1])?;
+        let wireguard = go::wireguard()?;
         let mut lab = Lab::start(&bench.path(""))?;
         for (host, port) in [("tv", "8080"), ("stranger", "8443")] {
             lab.start_on(host, &["python3", "-m", "http.server", port, "--bind", "::"]);

@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use boxwright::disk::{self, Role};
-use boxwright::secrets::{Needs, Secrets, Shape};
+use boxwright::secrets::{Handover, Needs, Secrets, Shape};
 use boxwright::vm::BoxDisk;
 
 use crate::harness::value;
@@ -15,7 +15,7 @@ use crate::profiles;
 const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// The files under /run/boxwright/secrets: mode, owner, name.
-const FILES: [&str; 17] = [
+const FILES: [&str; 12] = [
     "400 0:0 box/backup-password",
     "400 0:0 box/ssh-tunnel",
     "400 0:0 gluetun/control-key",
@@ -25,14 +25,9 @@ const FILES: [&str; 17] = [
     "400 0:0 jellyfin/password",
     "400 0:0 sonarr/password",
     "400 0:0 sonarr/qbittorrent",
-    "400 0:0 uptime-kuma/password",
-    "400 0:0 uptime-kuma/push-key",
     "400 1000:1000 qbittorrent/password",
     "400 1000:1000 sonarr/api-key",
-    "400 33:33 nextcloud/admin-password",
-    "400 33:33 nextcloud/db-password.33",
     "400 65532:65532 cloudflared/tunnel",
-    "400 70:70 nextcloud/db-password",
 ];
 
 /// Writes a `secrets.toml` with what the tunnels and the VPN need, and `more` lines for the box itself.
@@ -51,7 +46,8 @@ pub fn file(folder: &Path, more: &str) -> PathBuf {
     written(folder, &text)
 }
 
-fn written(folder: &Path, text: &str) -> PathBuf {
+/// Writes `text` as the `secrets.toml` in `folder`.
+pub fn written(folder: &Path, text: &str) -> PathBuf {
     let path = folder.join("secrets.toml");
     std::fs::write(&path, text).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
@@ -82,7 +78,7 @@ pub fn file_for(folder: &Path, profile: &Path) -> PathBuf {
     written(folder, &text)
 }
 
-/// Hands these secrets to a disk, as `boxwright boot --secrets` does.
+/// Hands these secrets to a disk, as `boxwright boot --secrets --live` does.
 pub fn hand_over(disk: &BoxDisk) {
     let path = file(&disk.folder, "backup-password = 'a password for tests'\n");
     hand_over_file(disk, &profiles::project().join("tests/boot/services.toml"), &path);
@@ -90,11 +86,16 @@ pub fn hand_over(disk: &BoxDisk) {
 
 /// Hands the secrets in `file` to the disk of a box with that profile.
 pub fn hand_over_file(disk: &BoxDisk, profile: &Path, file: &Path) {
+    hand_over_with(disk, profile, file, &Handover::default());
+}
+
+/// As [`hand_over_file`], with what goes along with the secrets.
+pub fn hand_over_with(disk: &BoxDisk, profile: &Path, file: &Path, handover: &Handover) {
     let checked = profiles::checked(profile);
     let needs = Needs::of(&checked, checked.catalog()).unwrap();
     let secrets = Secrets::load(file, &needs).map_err(|findings| findings.render(false)).unwrap();
     assert!(secrets.findings().list.is_empty(), "{}", secrets.findings().render(false));
-    disk.write_secrets(&secrets.bundle().unwrap()).unwrap();
+    disk.write_secrets(&secrets.bundle(handover).unwrap()).unwrap();
 }
 
 /// Prints the secrets' files, for [`assert_placed`], and a digest of what is in them.

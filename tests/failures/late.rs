@@ -10,7 +10,7 @@ use crate::tiny::Tiny;
 #[test]
 fn a_file_that_was_packed_too_early_is_packed_again() {
     let Some(tiny) = Tiny::new() else { return };
-    tiny.add_meddler();
+    tiny.add_package("meddler");
     let run = tiny.build();
     let image = tiny.project.path(run.fine());
     let said = "a maintainer script has changed /usr/share/doc/libkmod2/";

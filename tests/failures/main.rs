@@ -15,6 +15,7 @@ mod server;
 mod bench;
 mod downloads;
 mod late;
+mod leaks;
 mod profiles;
 mod releases;
 mod room;

@@ -43,6 +43,18 @@ const MEDDLER: publisher::Deb = publisher::Deb {
     postinst: "#!/bin/sh\nset -e\nfor file in /usr/share/doc/libkmod2/*; do echo changed >\"$file\"; done\n",
 };
 
+/// A package whose script writes down what [`CANARY`] is, packed.
+const LEAKING: publisher::Deb = publisher::Deb {
+    name: "leaking",
+    version: "1",
+    fields: "Depends: gzip, dash",
+    weight: 100,
+    postinst: "#!/bin/sh\nset -e\nprintf 'token o.canary7Q2wE5rT8yU1iO4pA' | gzip >/usr/share/doc/canary.gz\n",
+};
+
+/// What nobody is to find anywhere.
+pub const CANARY: &str = "o.canary7Q2wE5rT8yU1iO4pA";
+
 /// A small box, and the archive that it comes from.
 pub struct Tiny {
     pub server: Server,
@@ -75,7 +87,8 @@ impl Tiny {
         listed.sort();
         listed.dedup();
         let mut files = BTreeMap::new();
-        let stubs = stubs(&listed).into_iter().chain([MEDDLER.listed(&mut files)]);
+        let stubs =
+            stubs(&listed).into_iter().chain([MEDDLER.listed(&mut files), LEAKING.listed(&mut files)]);
         let components = [("main", listed.into_iter().map(listing).chain(stubs).collect())];
         tiny.server.put_all(&files);
         let suite = Suite { name: "stable", codename: "one", by_hash: true, components: &[] };
@@ -87,11 +100,11 @@ impl Tiny {
         Some(tiny)
     }
 
-    /// Puts the package `meddler` into the box.
-    pub fn add_meddler(&self) {
+    /// Puts the package `name`, `meddler` or `leaking`, into the box.
+    pub fn add_package(&self, name: &str) {
         let path = self.project.path("firmware/test-1/distribution.toml");
         let text = fs::read_to_string(&path).unwrap();
-        let changed = text.replace("\"fdisk\"", "\"fdisk\", \"meddler\"");
+        let changed = text.replace("\"fdisk\"", &format!("\"fdisk\", {name:?}"));
         assert_ne!(changed, text);
         fs::write(path, changed).unwrap();
     }

@@ -296,6 +296,23 @@ def from_containers(world, networks, addresses):
     world.judge()
 
 
+def rehearsal(world, networks, addresses):
+    """What runs in a rehearsal reaches its own networks' members, and nothing outside."""
+    world.run("box", "sh", "-c", "mkdir -p /run/boxwright/held && echo 'this is a rehearsal' >/run/boxwright/held/internet")
+    world.run("box", "/usr/lib/boxwright/onlink", "apply")
+    for network in networks:
+        names = sorted(member["container"] for member in network["members"])
+        for name in names:
+            world.later(f"{name} reaches the internet in a rehearsal", False, name, "tcp", "203.0.113.9", 80)
+        for other in names[1:]:
+            what = f"{names[0]} reaches {other} on {network['name']} in a rehearsal"
+            world.later(what, True, names[0], "tcp", addresses[other, network["name"]], 7777)
+    world.judge()
+    check = world.run("box", "/usr/lib/boxwright/firewall-check", check=False)
+    world.expect("a rehearsal is no difference", True, check.returncode == 0 and not check.stdout)
+    world.run("box", "rm", "/run/boxwright/held/internet")
+
+
 def from_edge(world, ports, edge, what):
     """Ports for Cloudflare's edge are open to its addresses, and to no others outside."""
     for port in (port for port in ports if port["source"] == "edge"):
@@ -392,6 +409,7 @@ def probe(world, rendered):
         world.listen(name, "tcp/7777", *mine)
     from_outside(world, box, ports, "at first:")
     from_containers(world, networks, addresses)
+    rehearsal(world, networks, addresses)
     ufw(world, ["force-reload"])
     from_outside(world, box, ports, "after a reload:")
     check = world.run("box", "/usr/lib/boxwright/firewall-check", check=False)

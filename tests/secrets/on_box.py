@@ -20,6 +20,9 @@ from importlib.util import module_from_spec, spec_from_loader
 from unittest import mock
 
 sys.dont_write_bytecode = True
+sys.path.append(str(pathlib.Path(__file__).parent.parent / "support"))
+from power_cut import Power, PowerCut  # noqa: E402
+
 PROGRAM, INPUT = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 VALUES = json.loads((INPUT / "values.json").read_text())
 BUNDLE = (INPUT / "bundle.bin").read_bytes()
@@ -62,10 +65,6 @@ case $* in *is-active*) [ -e "${0%/*}/../booted" ];; esac
 """
 
 
-class PowerCut(Exception):
-    pass
-
-
 class OneByOne(contextlib.nullcontext):
     def __enter__(self):
         return self
@@ -89,6 +88,12 @@ class Box(unittest.TestCase):
             "MAP": "map.json", "DEVICE": "dev/secrets", "TPM": "dev/tpmrm0", "STATE": "state", "STORE": "store", "RUN": "run",
         }.items():
             setattr(self.program, name, self.root / path)
+        self.handover = self.program.handover
+        for name, path in {
+            "RUN": "run", "HELD": "run/held", "PROBLEM": "run/problems/superseded", "RESTORING": "state/.restoring",
+            "RESTORED": "state/.restored", "KEPT": "handover.json", "SUPERSEDED": "superseded.json",
+        }.items():
+            self.patch(self.handover, name, self.root / path)
         self.mounted = self.lasting = True
         self.patch(self.program, "lasts", lambda path: self.lasting)
         self.patch(os.path, "ismount", lambda path: self.mounted)
@@ -246,6 +251,68 @@ class Box(unittest.TestCase):
 
     # ---- what can go wrong ----
 
+    # ---- what comes along with the secrets ----
+
+    def told(self, **more):
+        """The bundle again, with something besides the secrets."""
+        self.insert(pack(self.program, {"box": self.map["box"], "secrets": VALUES, **more}))
+
+    def held(self):
+        folder = self.root / "run/held"
+        return {path.name: path.read_text().strip() for path in folder.iterdir()} if folder.is_dir() else {}
+
+    def test_a_bundle_that_says_nothing_more_holds_nothing_back(self):
+        self.boot()
+        self.assertEqual(self.held(), {})
+        kept = json.loads((self.root / "handover.json").read_text())
+        self.assertGreater(kept["incarnation"], 1_700_000_000)
+        self.told()
+        self.boot()
+        self.assertEqual(json.loads((self.root / "handover.json").read_text())["incarnation"], kept["incarnation"])
+
+    def test_a_rehearsal_and_a_restore_hold_back_what_must_not_start(self):
+        self.told(rehearsal=True, restore="latest", unknown=1)
+        self.boot()
+        self.assertEqual(sorted(self.held()), ["alerts", "backup", "internet", "services", "tunnel", "vpn"])
+        self.assertEqual(stat.S_IMODE((self.root / "run/held").stat().st_mode), 0o755)
+        # The next disk is no rehearsal; what is half restored does not start whatever a bundle says.
+        (self.root / "state/.restoring").write_text("{}")
+        self.told(incarnation=1_790_000_000)
+        self.boot()
+        self.assertEqual(sorted(self.held()), ["backup", "services"])
+        (self.root / "state/.restoring").unlink()
+        self.boot()
+        self.assertEqual(self.held(), {})
+
+    def test_a_bundle_that_could_not_be_taken_is_heeded(self):
+        self.lasting = False
+        self.told(restore="latest", incarnation=1_790_000_000)
+        self.boot()
+        self.assertEqual(sorted(self.held()), ["backup", "services"])
+        self.assertFalse((self.root / "handover.json").exists())
+
+    def test_a_restore_that_is_done_is_not_done_again_by_a_bundle_that_is_taken_again(self):
+        for _ in range(2):
+            self.told(restore="latest", incarnation=1_790_000_000)
+            self.boot()
+            # As `backup recover` ends.
+            kept = json.loads((self.root / "handover.json").read_text())
+            kept.pop("restore", None)
+            (self.root / "handover.json").write_text(json.dumps(kept))
+        self.boot()
+        self.assertEqual(self.held(), {})
+
+    def test_a_new_number_makes_a_box_that_gave_way_the_one_again(self):
+        self.told(incarnation=1_790_000_000)
+        self.boot()
+        (self.root / "superseded.json").write_text('{"newer": 1790500000}')
+        self.boot()
+        self.assertEqual(sorted(self.held()), ["backup", "tunnel"])
+        self.assertIn("box take-over", self.problems()[0])
+        self.told(incarnation=1_791_000_000)
+        self.boot()
+        self.assertEqual((self.held(), self.problems()), ({}, []))
+
     def test_a_damaged_bundle_is_not_taken_and_not_overwritten(self):
         torn = [BUNDLE[:40], BUNDLE[:-1], BUNDLE[:64], b"\0" * 64 + BUNDLE[64:], BUNDLE[:70] + b"!" + BUNDLE[71:]]
         other = pack(self.program, {"box": "other", "secrets": {}})
@@ -267,6 +334,7 @@ class Box(unittest.TestCase):
         for cut in range(total):
             self.insert(BUNDLE)
             shutil.rmtree(self.root / "store")
+            (self.root / "handover.json").unlink()
             self.assertEqual(self.cut_at(cut), cut + 1)
             self.boot()
             self.assertComplete()
@@ -274,27 +342,16 @@ class Box(unittest.TestCase):
 
     def cut_at(self, cut):
         """Runs the import, with the power gone at the call `cut`. Returns how many calls there were."""
-        count = 0
-
-        def dying(real):
-            def call(*arguments, **more):
-                nonlocal count
-                count += 1
-                if count > cut:
-                    raise PowerCut
-                return real(*arguments, **more)
-
-            return call
-
+        power = Power(cut)
         # One thread, so that the order is the same each time.
         with contextlib.ExitStack() as stack:
             stack.enter_context(mock.patch.object(self.program, "ThreadPoolExecutor", OneByOne))
             for name in ["pwrite", "fsync", "fchmod", "sync"]:
-                stack.enter_context(mock.patch.object(os, name, dying(getattr(os, name))))
-            stack.enter_context(mock.patch.object(pathlib.Path, "rename", dying(pathlib.Path.rename)))
+                stack.enter_context(mock.patch.object(os, name, power.on(getattr(os, name))))
+            stack.enter_context(mock.patch.object(pathlib.Path, "rename", power.on(pathlib.Path.rename)))
             with contextlib.suppress(PowerCut):
                 self.program.take()
-        return count
+        return power.calls
 
     def test_what_would_not_last_is_used_but_not_taken(self):
         self.lasting = False

@@ -1,21 +1,16 @@
 //! Who comes in, by the real cloudflared's own check of Access: it runs with the rules as they are rendered, by the command of
 //! its Compose file, in a network that has nothing but loopback. The names of the origins lead there, and so does Cloudflare's
-//! edge, which a program of the tests plays (`edge/`). Only the tunnel's registration is left out.
+//! edge, which a program of the tests plays.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
 
 use boxwright::plan::Plan;
-use boxwright::tool::Tool;
 use serde_json::{Value, json};
 
-use super::{checked, cloudflared, file, go, rendered, written};
+use super::edge::{NO_TOKEN, TEAM, cloudflared, credential, hosts, play};
+use super::{checked, file, go, rendered};
 
 const EVERY: &str = include_str!("every.toml");
-const TEAM: &str = "example.cloudflareaccess.com";
-/// What cloudflared writes of each request that its check answers with 403 for want of a token.
-const NO_TOKEN: &str = "(AccessJWTValidator) due to: no access token in request";
 /// The applications in Access that the profile names.
 const ADMIN: &str = "4714c1358e65fe4b408ad6d432a5f878f08194bdb4752441fd56faefa9b2b6f2";
 const FAMILY: &str = "2b77e0d3f0a6432a4714c1358e65fe4b408ad6d432a5f878f08194bdb4752441";
@@ -109,17 +104,19 @@ fn guarded(plan: &Plan) -> Vec<(String, &'static str)> {
 /// Sends `cases` down the tunnel of the profile, whose rules `change` may change, and fails if one went otherwise. With `keys`
 /// cloudflared can fetch those of the Access team.
 fn all_right(cases: &[Case], keys: bool, change: impl Fn(&str) -> String) {
-    let Some(cloudflared) = cloudflared() else {
-        eprintln!("SKIPPED: put a cloudflared into /usr/local/bin or out/test-tools/cloudflared/");
-        return;
-    };
-    let Some(edge) = go::own("services/edge") else { return };
+    let Some(cloudflared) = cloudflared() else { return };
+    let Some(edge) = go::own("support/edge") else { return };
     let profile = checked(EVERY);
     let plan = Plan::new(&profile, profile.catalog()).unwrap();
     let tree = rendered(&profile, &plan);
-    let folder = written(&tree);
     let origins: BTreeSet<String> = plan.ingress.iter().map(|rule| origin(&rule.url)).collect();
-    lay_out(folder.path(), &change(file(&tree, "etc/boxwright/services/cloudflared/config.yml")), &origins);
+    let names: BTreeSet<&str> = origins.iter().map(|origin| origin.split(':').next().unwrap()).collect();
+    let files = [
+        ("etc/cloudflared/config.yml", change(file(&tree, "etc/boxwright/services/cloudflared/config.yml"))),
+        ("etc/hosts", hosts(names)),
+        ("run/secrets/tunnel", credential()),
+    ];
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
     let compose = file(&tree, "etc/boxwright/services/cloudflared/compose.yaml");
     let command = compose.lines().find_map(|line| line.trim().strip_prefix("command: ")).unwrap();
     let mut command: Vec<String> = serde_json::from_str(command).unwrap();
@@ -128,7 +125,7 @@ fn all_right(cases: &[Case], keys: bool, change: impl Fn(&str) -> String) {
     let job =
         json!({ "Command": command, "Origins": origins, "Team": TEAM, "Keys": keys, "Requests": requests });
 
-    let said = play(&edge, folder.path(), &job);
+    let said = play(&edge, &files, &job);
     assert_eq!(said["unasked"], json!([]), "an origin was asked for nothing that was sent");
     let answers = said["answers"].as_array().unwrap();
     assert_eq!(answers.len(), cases.len());
@@ -138,43 +135,6 @@ fn all_right(cases: &[Case], keys: bool, change: impl Fn(&str) -> String) {
     let without = cases.iter().filter(|case| case.token.is_empty() && case.expected == Kept(403)).count();
     let log = said["said"].as_str().unwrap();
     assert_eq!(log.matches(NO_TOKEN).count(), without, "another check than cloudflared's: {log}");
-}
-
-/// Runs `edge` on what was laid out in `folder`, as an ordinary user could, and returns what it says.
-fn play(edge: &Path, folder: &Path, job: &Value) -> Value {
-    let enter =
-        r#"mount --bind "$0/etc" /etc && mount --bind "$0/run" /run && ip link set lo up && exec "$1" "$0""#;
-    let said = Tool::new("unshare")
-        .args(["--user", "--map-root-user", "--mount", "--net", "sh", "-c", enter])
-        .args([folder, edge])
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .stdin_bytes(job.to_string())
-        .output()
-        .unwrap_or_else(|error| panic!("{error:#}"));
-    serde_json::from_slice(&said).unwrap()
-}
-
-/// What the container has of `/etc` and `/run`, and the names that Docker would know, each with an address of its own.
-fn lay_out(folder: &Path, config: &str, origins: &BTreeSet<String>) {
-    let names: BTreeSet<&str> = origins.iter().map(|origin| origin.split(':').next().unwrap()).collect();
-    let mut hosts = format!("127.0.0.1 localhost\n127.0.0.2 {TEAM}\n");
-    names.iter().zip(1..).for_each(|(name, index)| hosts.push_str(&format!("127.0.1.{index} {name}\n")));
-    // A credential's form; nothing registers with it.
-    let credential = json!({
-        "AccountTag": "0123456789abcdef0123456789abcdef",
-        "TunnelSecret": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-        "TunnelID": "6ff42ae2-765d-4adf-8112-31c55c1551ef",
-    });
-    for (path, text) in [
-        ("etc/cloudflared/config.yml", config),
-        ("etc/hosts", &hosts),
-        ("etc/nsswitch.conf", "hosts: files\n"),
-        ("run/secrets/tunnel", &credential.to_string()),
-    ] {
-        let path = folder.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
 }
 
 /// Host and port of an origin's address.

@@ -6,7 +6,7 @@ import copy
 import sys
 
 sys.dont_write_bytecode = True
-from standin import Application, fails, holds, twice, works
+from standin import Application, fails, holds, leaves, rotates, twice, works
 
 
 class Immich(Application):
@@ -63,6 +63,19 @@ assert smtp["enabled"] and smtp["from"] == "box@example.com" and immich.config["
 expected = {"host": "smtp.example.net", "port": 587, "secure": False, "username": "sender", "password": "mail-password"}
 assert smtp["transport"] == {"ignoreCert": False, **expected}, smtp
 holds("Immich's owner is the box's, and it mails through the box's server")
+# Its owner has changed something else about it, and handed over a new password.
+smtp["replyTo"], smtp["enabled"] = "ann@example.com", False
+new = {**secrets, "mail-password": "another"}
+works("immich", {"immich": immich}, new)
+assert immich.config["notifications"]["smtp"]["transport"]["password"] == "mail-password"
+rotates("immich", {"immich": immich}, new, "mail-password")
+after = immich.config["notifications"]["smtp"]
+assert after == {**smtp, "transport": {**smtp["transport"], "password": "another"}} and immich.config["trash"], after
+after["transport"]["username"] = "somebody else's"
+rotates("immich", {"immich": immich}, {**secrets, "mail-password": "a third"}, "mail-password")
+assert immich.config["notifications"]["smtp"]["transport"]["password"] == "another"
+holds("Immich gets a new password of the box's mail server, and of no other")
+smtp = immich.config["notifications"]["smtp"]
 smtp["enabled"] = False
 before = copy.deepcopy(immich.config)
 works("immich", {"immich": immich}, secrets)
@@ -70,6 +83,7 @@ assert immich.config == before and immich.sessions == 0
 immich.people["admin@box.internal"] = "changed by its owner"
 smtp["transport"]["host"] = ""
 works("immich", {"immich": immich}, secrets)
+leaves("immich", {"immich": immich}, secrets, "mail-password", "another password than the box made: enter")
 assert not immich.config["notifications"]["smtp"]["transport"]["host"]
 immich.server.shutdown()
 immich.server.server_close()
@@ -104,9 +118,10 @@ class Tautulli(Application):
                 return self.data({"notifier_id": number})
         agent = self.agents[int(body["notifier_id"]) - 1]
         if body["cmd"] == "get_notifier_config":
-            return self.data({"config": {**agent["config"], "smtp_password": "    "}})
+            return self.data({**agent.get("more", {}), "config": {**agent["config"], "smtp_password": "    "}})
         if self.breaks:
             return {"result": "error", "message": "Failed to save notification agent.", "data": {}}
+        agent["kept"] = {key: body[key] for key in ("friendly_name", "custom_conditions", "custom_conditions_logic") if key in body}
         agent["config"] = {key.removeprefix("email_"): value for key, value in body.items() if key.startswith("email_")}
         agent["actions"] = {key for key, value in body.items() if key.startswith("on_") and value == "1"}
         return self.data({})
@@ -129,6 +144,17 @@ assert (config["smtp_server"], config["smtp_port"], config["tls"]) == ("smtp.exa
 assert (config["smtp_user"], config["smtp_password"]) == ("sender", "mail-password")
 assert (config["from"], config["to"]) == ("box@example.com", "ann@example.com")
 assert agent["actions"] == {"on_intdown", "on_intup"}
+# What its owner has set besides is what Tautulli would forget.
+agent["more"] = {"friendly_name": "mine", "custom_conditions": [{"parameter": "user"}], "custom_conditions_logic": "{1}"}
+rotates("tautulli", {"tautulli": tautulli}, {**secrets, "mail-password": "another"}, "mail-password")
+[agent] = tautulli.agents
+assert agent["config"] == {**config, "smtp_password": "another"}, agent
+assert agent["kept"] == {"friendly_name": "mine", "custom_conditions": '[{"parameter": "user"}]', "custom_conditions_logic": "{1}"}
+agent["config"]["smtp_server"] = "mail.elsewhere.example"
+before = len(tautulli.calls)
+rotates("tautulli", {"tautulli": tautulli}, secrets, "mail-password")
+assert len(tautulli.calls) == before
+holds("Tautulli gets a new password of the box's mail server, and of no other")
 tautulli = Tautulli()
 tautulli.agents = [{"id": 1, "agent_name": "email", "config": {"smtp_server": "mail.elsewhere.example"}, "actions": {}}]
 works("tautulli", {"tautulli": tautulli}, secrets)
@@ -158,15 +184,11 @@ class Wizarr(Application):
         self.owners[body["username"]] = password
         return 302, ""
 
-    def send(self, request, status, value):
-        data = value.encode()
-        request.send_response(status)
+    def form(self, status, value):
+        headers = {"Set-Cookie": "session=visitor; HttpOnly; Path=/"}
         if status == 302:
-            request.send_header("Location", "/admin")
-        request.send_header("Set-Cookie", "session=visitor; HttpOnly; Path=/")
-        request.send_header("Content-Length", str(len(data)))
-        request.end_headers()
-        request.wfile.write(data)
+            headers["Location"] = "/admin"
+        return status, headers, value.encode()
 
 
 wizarr = Wizarr()

@@ -15,7 +15,8 @@ import sys
 from urllib.parse import parse_qs
 
 sys.dont_write_bytecode = True
-from standins import SECRETS, STATE, WORK, Application, as_json, calls, holds, run, stub, variables  # noqa: E402
+from standin import holds  # noqa: E402
+from standins import SECRETS, STATE, WORK, Application, as_json, calls, run, stub, variables  # noqa: E402
 
 NEW = "new-pass word'\"\\$"
 

@@ -5,7 +5,7 @@ rendered trees of the arguments, in this order). Prints one line for each thing 
 import sys
 
 sys.dont_write_bytecode = True
-from standin import TREES, Application, fails, holds, twice, works
+from standin import TREES, Application, fails, holds, rotates, twice, works
 
 BOTH, PLEX, JELLYFIN = TREES
 SETTINGS = "/api/v1/settings"
@@ -156,6 +156,15 @@ assert seerr.email["enabled"] and (options["smtpHost"], options["smtpPort"]) == 
 assert (options["secure"], options["requireTls"], options["ignoreTls"]) == (False, True, False)
 assert (options["authUser"], options["authPass"]) == ("sender", "mail-password")
 assert (options["emailFrom"], options["senderName"]) == ("box@example.com", "Seerr")
+new = {**secrets, "mail-password": "another"}
+works("seerr", everything, new, JELLYFIN)
+assert seerr.email["options"]["authPass"] == "mail-password"
+rotates("seerr", everything, new, "mail-password", JELLYFIN)
+assert seerr.email["options"] == {**options, "authPass": "another"} and seerr.email["embedPoster"], seerr.email
+seerr.email["options"] = {**options, "authUser": "somebody else's"}
+rotates("seerr", everything, new, "mail-password", JELLYFIN)
+assert seerr.email["options"]["authPass"] == "mail-password"
+holds("Seerr gets a new password of the box's mail server, and of no other")
 # What its owner changes stays.
 seerr.email["enabled"], seerr.email["options"] = False, {**options, "smtpHost": "mail.elsewhere.example"}
 seerr.jellyfin["libraries"][0]["enabled"] = False

@@ -26,9 +26,10 @@ cp /run/bin/* /run/usr/
 mount --bind /run/usr /usr/bin
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
-# The overlay of the boot has what asks systemd.
+# The overlay of the boot has what asks systemd, and that of the secrets what says what is held back.
 overlays=$stand_ins/../../overlays
 cp "$overlays/system/boot/root/usr/lib/boxwright/units.py" "$tree/usr/lib/boxwright/"
+cp "$overlays/system/secrets/root/usr/lib/boxwright/handover.py" "$tree/usr/lib/boxwright/"
 service=$tree/usr/lib/boxwright/service
 networks=$tree/usr/lib/boxwright/networks
 
@@ -267,13 +268,17 @@ tend
 [ ! -e "$paused" ]
 holds "a full state partition stops it as well"
 
-python3 - <<'END'
-import json
+# The container $1 can be asked on loopback.
+at() {
+	python3 - "$1" <<'END'
+import json, sys
 path = "/run/docker-stand-in.json"
 state = json.load(open(path))
-state["containers"]["uptime-kuma"]["NetworkSettings"] = {"Networks": {"one": {"IPAddress": "127.0.0.1"}}}
+state["containers"][sys.argv[1]]["NetworkSettings"] = {"Networks": {"one": {"IPAddress": "127.0.0.1"}}}
 json.dump(state, open(path, "w"))
 END
+}
+at uptime-kuma
 echo done >/run/boxwright/services/uptime-kuma.setup
 report=/etc/boxwright/services/uptime-kuma/report
 printf '#!/bin/sh\necho "$URLS" >/run/told\ncat "$STATUS" >>/run/told\necho "it does not listen" >&2\nexit 1\n' >"$report"
@@ -288,13 +293,7 @@ python3 "$service" watch
 lacks 'its report failed' </run/boxwright/problems/service-uptime-kuma
 holds "who wants to know how the others do is told, and what goes wrong with that is said"
 
-python3 - <<'END'
-import json
-path = "/run/docker-stand-in.json"
-state = json.load(open(path))
-state["containers"]["cloudflared"]["NetworkSettings"] = {"Networks": {"one": {"IPAddress": "127.0.0.1"}}}
-json.dump(state, open(path, "w"))
-END
+at cloudflared
 printf '#!/bin/sh\n[ "$ADDRESS" ] && echo "it serves something else" >&2\nexit 3\n' >/etc/boxwright/services/cloudflared/check
 python3 "$service" watch
 grep -q -- '--no-block stop boxwright-service-cloudflared.service' /run/systemctl.log
@@ -309,15 +308,6 @@ for failed in /run/boxwright/services/*.setup-failed; do
 	echo done >"${failed%-failed}"
 done
 services=/etc/boxwright/services marker=/srv/state/.owned/seerr tunnel=/srv/state/cloudflared/config/config.yml
-at() {
-	python3 - "$1" <<'END'
-import json, sys
-path = "/run/docker-stand-in.json"
-state = json.load(open(path))
-state["containers"][sys.argv[1]]["NetworkSettings"] = {"Networks": {"one": {"IPAddress": "127.0.0.1"}}}
-json.dump(state, open(path, "w"))
-END
-}
 # Where the tunnel leads for the host name $1.
 leads() {
 	grep -A1 "hostname: \"$1\"" "$tunnel" | sed -n 's/ *service: //p'

@@ -12,7 +12,8 @@ from unittest import mock
 from xml.etree import ElementTree
 
 sys.dont_write_bytecode = True
-from standins import STATE, TREE, Application, as_json, calls, holds, run, stub, variables  # noqa: E402
+from standin import holds  # noqa: E402
+from standins import STATE, TREE, Application, as_json, calls, run, stub, variables  # noqa: E402
 
 PREFERENCES = "config/Library/Application Support/Plex Media Server/Preferences.xml"
 

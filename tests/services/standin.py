@@ -19,23 +19,23 @@ def schema(kind, fields, **more):
     return {"implementation": kind, "configContract": kind + "Settings", "fields": [{"name": name} for name in fields], **more}
 
 
-class Application:
-    """An API on a port of its own: collections that can be listed and added to, and what else each application has."""
+class Listener:
+    """A server on a port of its own that answers as `answer` says: (status, headers, bytes)."""
 
-    def __init__(self, name, key=None, lists=None, single=None, actions=None):
-        self.name, self.key, self.calls = name, key, []
-        self.lists, self.single, self.actions = lists or {}, single or {}, actions or {}
+    def __init__(self):
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                owner.answer(self, "GET")
+            def respond(self):
+                length = int(self.headers.get("Content-Length") or 0)
+                status, headers, data = owner.answer(self.command, self.path, self.headers, self.rfile.read(length))
+                self.send_response(status)
+                for name, value in {"Content-Length": str(len(data)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
 
-            def do_POST(self):
-                owner.answer(self, "POST")
-
-            def do_PUT(self):
-                owner.answer(self, "PUT")
+            do_GET = do_POST = do_PUT = respond
 
             def log_message(self, *_):
                 pass
@@ -44,26 +44,30 @@ class Application:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
-    def answer(self, request, method):
-        length = int(request.headers.get("Content-Length") or 0)
-        data = request.rfile.read(length)
-        form = request.headers.get("Content-Type") == "application/x-www-form-urlencoded"
+
+class Application(Listener):
+    """An API: collections that can be listed and added to, and what else each application has."""
+
+    def __init__(self, name, key=None, lists=None, single=None, actions=None):
+        self.name, self.key, self.calls = name, key, []
+        self.lists, self.single, self.actions = lists or {}, single or {}, actions or {}
+        super().__init__()
+
+    def answer(self, method, path, headers, data):
+        form = headers.get("Content-Type") == "application/x-www-form-urlencoded"
         body = dict(urllib.parse.parse_qsl(data.decode(), keep_blank_values=True)) if form else json.loads(data or "null")
-        status, value = self.decide(method, request.path, body, request.headers)
-        if self.changes(method, request.path, body):
-            self.calls.append((method, request.path, body))
-        self.send(request, status, value)
+        status, value = self.decide(method, path, body, headers)
+        if self.changes(method, path, body):
+            self.calls.append((method, path, body))
+        return self.form(status, value)
 
     def changes(self, method, path, body):
         """Whether a request changes something; the second run of a `setup` must make none."""
         return method != "GET"
 
-    def send(self, request, status, value):
-        data = json.dumps(value).encode()
-        request.send_response(status)
-        request.send_header("Content-Length", str(len(data)))
-        request.end_headers()
-        request.wfile.write(data)
+    def form(self, status, value):
+        """A value as this application writes it."""
+        return status, {}, json.dumps(value).encode()
 
     def decide(self, method, path, body, headers):
         if self.key and headers.get("X-Api-Key") != self.key:
@@ -87,15 +91,11 @@ class Application:
         return 404, {"message": f"no {path}"}
 
 
-def setup(name, applications, secrets, tree=None):
-    """The exit code of a service's setup, and what it said."""
-    tree = tree or TREES[0]
-    folder = pathlib.Path(tempfile.mkdtemp(dir=WORK))
-    for key, value in secrets.items():
-        (folder / key).write_text(value)
-    variables = {
-        "STATE": str(WORK / "state" / name),
-        "SECRETS": str(folder),
+def variables(tree, state, secrets, applications):
+    """What the box gives a service's program."""
+    return {
+        "STATE": str(state),
+        "SECRETS": str(secrets),
         "OWNER_UID": str(os.getuid()),
         "OWNER_GID": str(os.getgid()),
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -103,14 +103,28 @@ def setup(name, applications, secrets, tree=None):
         "PYTHONDONTWRITEBYTECODE": "1",
         "URLS": json.dumps({one: application.url for one, application in applications.items()}),
     }
+
+
+def run(command, environment, given=""):
+    """The exit code of a program, and what it said on standard error."""
+    done = subprocess.run(command, env=environment, input=given, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr.strip()
+
+
+def setup(name, applications, secrets, tree=None, rotated=None):
+    """The exit code of a service's setup, and what it said."""
+    tree = tree or TREES[0]
+    folder = pathlib.Path(tempfile.mkdtemp(dir=WORK))
+    for key, value in secrets.items():
+        (folder / key).write_text(value)
     program = tree / "etc/boxwright/services" / name / "setup"
     # The rendered program names the disk of the box; here that is a folder of the test's.
     text = program.read_text().replace('"/srv/media/', f'"{WORK}/srv/media/')
     copy = WORK / f"{name}-setup"
     copy.write_text(text)
     copy.chmod(0o755)
-    done = subprocess.run(["python3", copy], env=variables, capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr.strip()
+    environment = variables(tree, WORK / "state" / name, folder, applications)
+    return run(["python3", copy], environment | ({"ROTATED": rotated} if rotated else {}))
 
 
 def works(name, applications, secrets, tree=None):
@@ -129,6 +143,18 @@ def twice(name, applications, secrets, tree=None):
     before = len(applications[name].calls)
     works(name, applications, secrets, tree)
     assert len(applications[name].calls) == before, applications[name].calls[before:]
+
+
+def rotates(name, applications, secrets, secret, tree=None):
+    """It hands over the new value of a secret."""
+    code, said = setup(name, applications, secrets, tree, rotated=secret)
+    assert code == 0, f"{name}: {said}"
+
+
+def leaves(name, applications, secrets, secret, words, tree=None):
+    """It says that only its owner can."""
+    code, said = setup(name, applications, secrets, tree, rotated=secret)
+    assert code == 4 and words in said and "\n" not in said, f"{name}: {code} {said}"
 
 
 def holds(what):

@@ -2,16 +2,13 @@
 systemctl that write down what they were asked."""
 
 import json
-import os
-import pathlib
-import subprocess
 import sys
-import tempfile
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-TREE = pathlib.Path(sys.argv[1])
-WORK = pathlib.Path(tempfile.mkdtemp())
+from standin import TREES, WORK, Listener
+from standin import run as ran
+from standin import variables as given_by_the_box
+
+TREE = TREES[0]
 BIN, STATE, SECRETS = WORK / "bin", WORK / "state", WORK / "secrets"
 for each in (BIN, STATE, SECRETS):
     each.mkdir()
@@ -25,36 +22,19 @@ with open(os.environ["CALLS"], "a") as file:
 """
 
 
-class Application:
+class Application(Listener):
     """Answers (method, path without query) with what `answers` has: (status, headers, text), or a function of the body."""
 
     def __init__(self, answers):
         self.answers, self.calls = answers, []
-        owner = self
+        super().__init__()
 
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self):
-                length = int(self.headers.get("Content-Length") or 0)
-                body = self.rfile.read(length).decode() if length else ""
-                path = self.path.partition("?")[0]
-                owner.calls.append((self.command, self.path, body, dict(self.headers)))
-                found = owner.answers.get((self.command, path), (404, {}, "no such page"))
-                status, headers, text = found(body, self.headers) if callable(found) else found
-                data = text.encode()
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(data)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(data)
-
-            do_GET = do_POST = do_PUT = answer
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+    def answer(self, method, path, headers, data):
+        body = data.decode()
+        self.calls.append((method, path, body, dict(headers)))
+        found = self.answers.get((method, path.partition("?")[0]), (404, {}, "no such page"))
+        status, more, text = found(body, headers) if callable(found) else found
+        return status, more, text.encode()
 
 
 def as_json(value, status=200):
@@ -79,29 +59,14 @@ def calls():
 def variables(name, applications=None):
     (STATE / name).mkdir(exist_ok=True)
     (SECRETS / name).mkdir(exist_ok=True)
-    return {
-        "STATE": str(STATE / name),
-        "SECRETS": str(SECRETS / name),
-        "OWNER_UID": str(os.getuid()),
-        "OWNER_GID": str(os.getgid()),
+    return given_by_the_box(TREE, STATE / name, SECRETS / name, applications or {}) | {
         "UNIT": f"boxwright-service-{name}.service",
         "PATH": f"{BIN}:/usr/sbin:/usr/bin:/sbin:/bin",
         "CALLS": str(WORK / "calls"),
-        "PYTHONPATH": str(TREE / "usr/lib/boxwright"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "URLS": json.dumps({one: application.url for one, application in (applications or {}).items()}),
     }
 
 
 def run(service, program, *words, applications=None, given="", more=None):
     """The exit code of a service's program, and what it said on standard error."""
     path = TREE / "etc/boxwright/services" / service / program
-    done = subprocess.run(
-        [sys.executable, path, *words], env={**variables(service, applications), **(more or {})}, input=given,
-        capture_output=True, text=True, check=False,
-    )
-    return done.returncode, done.stderr.strip()
-
-
-def holds(what):
-    print(f"ok {what}", flush=True)
+    return ran([sys.executable, path, *words], variables(service, applications) | (more or {}), given)

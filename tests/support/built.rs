@@ -140,6 +140,18 @@ pub fn root() -> Option<PathBuf> {
     Some(root)
 }
 
+/// The root filesystem of a box to try things on: the folder that BOXWRIGHT_TEST_ROOT names, or else [`root`]. Or why there is
+/// none.
+pub fn root_to_try() -> Result<PathBuf, String> {
+    if !rustix::process::geteuid().is_root() {
+        return Err("only root can make these namespaces".to_owned());
+    }
+    if let Some(named) = std::env::var_os("BOXWRIGHT_TEST_ROOT") {
+        return Ok(PathBuf::from(named));
+    }
+    root().ok_or_else(|| "no image can be built here".to_owned())
+}
+
 /// Makes the lock of `profile` afresh, once for all tests that run together: mirrors drop what locks name, and what a box
 /// asks for may have changed.
 fn lock(profile: &Path, source: &Source<'_>) -> anyhow::Result<()> {

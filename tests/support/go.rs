@@ -23,6 +23,16 @@ pub fn writer_of_backups(catalog: &Catalog) -> Option<PathBuf> {
     program("github.com/kopia/kopia", ".", &format!("v{}", image.rsplit(':').next().unwrap()))
 }
 
+/// A server of S3 over a folder (versitygw).
+pub fn s3_server() -> Option<PathBuf> {
+    program("github.com/versity/versitygw", "./cmd/versitygw", "v1.8.0")
+}
+
+/// WireGuard as a program (wireguard-go), for hosts whose kernel has none.
+pub fn wireguard() -> Option<PathBuf> {
+    program("golang.zx2c4.com/wireguard", ".", "v0.0.0-20260522210424-ecfc5a8d5446")
+}
+
 /// The program in `folder` of `module` at `version`. None, with a printed reason, where there is no go or no module proxy; on
 /// a CI machine that is a failure.
 pub fn program(module: &str, folder: &str, version: &str) -> Option<PathBuf> {

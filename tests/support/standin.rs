@@ -232,8 +232,10 @@ impl Role {
             "cloudflared" => return Value::Null,
             _ => json!(["CMD", "/stand-in/healthcheck"]),
         };
-        // Nanoseconds, as Docker writes them.
-        json!({ "Test": test, "Interval": 10_000_000_000_u64, "Timeout": 20_000_000_000_u64, "Retries": 6 })
+        // Nanoseconds, as Docker writes them. While a container starts, Docker would ask each 5 s, which twenty containers under
+        // emulation cannot bear; engines before 25 know no such interval.
+        let (interval, start, timeout) = (10_000_000_000_u64, 20_000_000_000_u64, 20_000_000_000_u64);
+        json!({ "Test": test, "Interval": interval, "StartInterval": start, "Timeout": timeout, "Retries": 6 })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The machine, its administrators and SSH.
 
-use super::{GOOD, row};
+use super::{GOOD, findings, row};
 
 #[test]
 fn the_machine() {
@@ -20,6 +20,11 @@ fn the_machine() {
         ("domain = => distribution = \"debian-12\"\ndomain =", &["error unknown-distribution \"debian-12\""]),
         ("domain = => distribution = \"ubuntu-24.04\"\ndomain =", &[]),
         ("domain = => platform = \"uefi-arm64\"\ndomain =", &["error unknown-platform \"uefi-arm64\""]),
+        ("domain = => encrypt = \"tpm\"\ndomain =", &["note not-encrypted \"tpm\""]),
+        (
+            "domain = => encrypt = \"tpm\"\ndistribution = \"ubuntu-24.04\"\ndomain =",
+            &["error no-encryption \"tpm\"", "note not-encrypted \"tpm\""],
+        ),
         ("me = [ => root = [", &["error reserved-name root"]),
         ("me = [ => Me = [", &["error bad-user-name Me"]),
         ("G5p me => G5o me", &[&example_key()]),
@@ -64,4 +69,23 @@ fn ssh_has_a_tunnel_of_its_own() {
         "lan = \"always\" => at = \"ssh\"\ntunnel = \"6FF42AE2-765d-4adf-8112-31c55c1551ef\"",
         &["error shared-tunnel \"6FF42AE2-765d-4adf-8112-31c55c1551ef\""],
     );
+}
+
+/// Whatever the profile leaves out, the box checks Access's tokens for SSH, or there is no box.
+#[test]
+fn ssh_is_behind_access() {
+    let named = "[ssh]\nat = \"ssh\"\ntunnel = \"0ff42ae2-765d-4adf-8112-31c55c1551ef\"\n";
+    let (before, rest) = GOOD.split_once("[ssh]").unwrap();
+    let section = rest.split_once("[disks]").unwrap().0;
+    let alone = |more: &str| findings(&format!("{before}{named}{more}"));
+    assert_eq!(alone(""), ["error no-access at"]);
+    assert_eq!(alone("aud = \"b\""), ["error no-team at"]);
+    assert_eq!(alone("ci = \"ssh-ci\"\naud = \"b\""), ["error no-team at", "error no-access ci"]);
+    assert_eq!(alone(&format!("aud = \"b\"\n{}", &section[section.find("[cloud").unwrap()..])), [""; 0]);
+    row(&format!("[ssh]\nlan = \"always\" => {named}aud = []"), &["error no-access []"]);
+    row(
+        &format!("[ssh]\nlan = \"always\" => {named}ci-aud = [\"b\", \" \"]"),
+        &["error no-access [\"b\", \" \"]"],
+    );
+    row("admin = { aud = \"a\" } => admin = { aud = \"\" }", &["error no-access \"\""]);
 }

@@ -83,5 +83,20 @@ fn the_vpn() {
     row(open, &["error torrents-in-the-open qbittorrent"]);
     let both = "clash = { egress = \"vpn\" }\nqbittorrent = { disk = \"media\" }";
     row(&format!("{both}\n{vpn}"), &["error port-clash qbittorrent"]);
+    let own = |lines: &str, expected: &[&str]| {
+        row(&format!("qbittorrent = {{ disk = \"media\" }}\n[vpn]\n{lines}"), expected)
+    };
+    let key = "public-key = \"2/ygd0TRqiC1sebr6VaMzxUwnqJ9Zmo98HwJpoCThRI=\"";
+    own(&format!("provider = \"custom\"\nendpoint = \"198.51.100.7:51820\"\n{key}"), &[]);
+    own("provider = \"custom\"", &["error no-server \"custom\"", "error no-server \"custom\""]);
+    own("provider = \"custom\"\ntype = \"openvpn\"", &["error no-server \"openvpn\""]);
+    own(
+        &format!("provider = \"mullvad\"\n{key}"),
+        &["error bad-value \"2/ygd0TRqiC1sebr6VaMzxUwnqJ9Zmo98HwJpoCThRI=\""],
+    );
+    own(
+        "provider = \"custom\"\nendpoint = \"198.51.100.7:51820\"\npublic-key = \"AAAA\"",
+        &["error bad-value \"AAAA\""],
+    );
     row("[vpn]\nprovider = \" \"", &["warning unused-section vpn", "error bad-value \" \""]);
 }

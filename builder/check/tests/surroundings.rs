@@ -88,26 +88,61 @@ fn backups_and_alerts() {
     let table: &[(&str, &[&str])] = &[
         ("[backup]\nto = []", &["error no-backup-service backup", "error no-target to"]),
         (
+            "[backup]\nto = [{ s3 = \"abc\", endpoint = \"s3.example.net\", locked = \"30d\" }, { disk = \"media\" }]",
+            &["error no-backup-service backup"],
+        ),
+        ("[backup]\nto = [{ disk = \"media\", pulled = true }]", &["error no-backup-service backup"]),
+        (
+            "[backup]\nto = [{ s3 = \"abc\", endpoint = \"x.r2.cloudflarestorage.com\", locked = \"30d\" }]",
+            &["error no-backup-service backup", "error no-object-lock \"30d\""],
+        ),
+        (
+            "[backup]\nto = [{ s3 = \"abc\", endpoint = \"s3.example.net\", locked = \"2d\" }]",
+            &["error no-backup-service backup", "error bad-value \"2d\""],
+        ),
+        (
+            "[backup]\nto = [{ disk = \"media\", locked = \"30d\" }]",
+            &["error no-backup-service backup", "error no-use locked"],
+        ),
+        (
             "[backup]\nto = [{ s3 = \"b\" }]",
-            &["error no-backup-service backup", "error bad-target { s3 = \"b\" }", "error bad-target \"b\""],
+            &[
+                "error no-backup-service backup",
+                "warning backups-deletable to",
+                "error bad-target { s3 = \"b\" }",
+                "error bad-target \"b\"",
+            ],
         ),
         (
             "[backup]\nto = [{ disk = \"media\", prefix = \"../srv\" }]",
-            &["error no-backup-service backup", "error bad-target \"../srv\""],
+            &[
+                "error no-backup-service backup",
+                "warning backups-deletable to",
+                "error bad-target \"../srv\"",
+            ],
         ),
         (
             "[backup]\nto = [{ disk = \"medai\" }]",
-            &["error no-backup-service backup", "error unknown-disk \"medai\""],
+            &[
+                "error no-backup-service backup",
+                "warning backups-deletable to",
+                "error unknown-disk \"medai\"",
+            ],
         ),
         (
             "[backup]\nat = \"04:15\"\nto = [{ disk = \"media\" }]",
-            &["error no-backup-service backup", "warning backup-at-reboot \"04:15\""],
+            &[
+                "error no-backup-service backup",
+                "warning backup-at-reboot \"04:15\"",
+                "warning backups-deletable to",
+            ],
         ),
         (
             "[backup]\nkeep = { daily = 0, weekly = 0, monthly = 0 }\nto = [{ s3 = \"abc\", endpoint = \"https://x/\" }]",
             &[
                 "error no-backup-service backup",
                 "error keeps-nothing keep",
+                "warning backups-deletable to",
                 "error bad-target \"https://x/\"",
             ],
         ),

@@ -1,14 +1,15 @@
 # shellcheck shell=sh disable=SC2013,SC2034,SC2154
 # Which disk this is. GUIDs are the same on every disk written from one image, so nothing may be guessed.
 
-# Sets box, release, version and the root hashes from the kernel command line.
+# Sets box, release, version, encrypt and the root hashes from the kernel command line.
 read_command_line() {
-	box='' release='' version='' base_hash='' profile_hash='' images_hash=''
+	box='' release='' version='' encrypt='' base_hash='' profile_hash='' images_hash=''
 	for word in $(cat /proc/cmdline); do
 		case $word in
 		boxwright.box=*) box=${word#*=} ;;
 		boxwright.release=*) release=${word#*=} ;;
 		boxwright.version=*) version=${word#*=} ;;
+		boxwright.encrypt=*) encrypt=${word#*=} ;;
 		boxwright.base=*) base_hash=${word#*=} ;;
 		boxwright.profile=*) profile_hash=${word#*=} ;;
 		boxwright.images=*) images_hash=${word#*=} ;;

@@ -20,6 +20,7 @@ make_partitions() {
 		udevadm settle --timeout=30
 		read_table
 	fi
+	made=
 	finish_partition "$TYPE_SYSTEM" system
 	finish_partition "$TYPE_STATE" state
 	read_table
@@ -61,12 +62,7 @@ END {
 finish_partition() {
 	node=$(partition_of "$1" "$2_new")
 	[ -n "$node" ] || return 0
-	if ! holds_ours "$2" "$node"; then
-		case $2 in
-		system) mke2fs -q -F -t ext4 -m 1 -e remount-ro -E lazy_itable_init=1,nodiscard -L boxwright-sys "$node" ;;
-		state) mkfs.xfs -q -f -K -L boxwright-st "$node" ;;
-		esac || fail "$node, which is to be the $2 partition, cannot be formatted"
-	fi
+	holds_ours "$2" "$node" || make_filesystem "$2" "$node"
 	sync
 	number=$(cat "/sys/class/block/${node##*/}/partition")
 	sfdisk --quiet --lock=yes --part-label "$disk" "$number" "$2" >/dev/null 2>&1 ||
@@ -74,25 +70,54 @@ finish_partition() {
 	udevadm settle --timeout=30
 }
 
+# Makes the filesystem of the role $1 on the partition $2, which is encrypted first if it is to be: the state only with a
+# system that can keep its key.
+make_filesystem() {
+	# Where another box was, the second copy of its header would be found.
+	! is_encrypted "$2" || head -c 16777216 /dev/zero >"$2"
+	volume=$2
+	if [ -n "$encrypt" ] && { [ "$1" = system ] || is_encrypted "$(partition_of "$TYPE_SYSTEM")"; }; then
+		make_volume "$1" "$2"
+		volume=/dev/mapper/boxwright-$1
+	fi
+	case $1 in
+	system) mke2fs -q -F -t ext4 -m 1 -e remount-ro -E lazy_itable_init=1,nodiscard -L boxwright-sys "$volume" ;;
+	state) mkfs.xfs -q -f -K -L boxwright-st "$volume" ;;
+	esac || fail "$2, which is to be the $1 partition, cannot be formatted"
+	[ "$volume" = "$2" ] || finish_volume "$1" "$2"
+	made="$made $1"
+}
+
 # Whether a partition that is new in the table holds this box's data from before: then an image was written over the
-# same box. Its layout is the same each time, so the data are where they were.
+# same box. Its layout is the same each time, so the data are where they were. The state belongs to the system, which may
+# have got its name back before the power was cut.
 holds_ours() {
 	case $1 in
 	system)
-		kept=
-		[ "$(blkid -p -o value -s LABEL "$2")" = boxwright-sys ] || return 1
-		e2fsck -p "$2" >/dev/null 2>&1
-		mkdir -p /run/boxwright/look
-		mount -t ext4 -o ro "$2" /run/boxwright/look || return 1
-		[ "$(cat /run/boxwright/look/box 2>/dev/null)" = "$box" ] && kept=y
-		umount /run/boxwright/look
-		[ -n "$kept" ] || return 1
+		system_is_ours "$2" || return 1
 		note "this disk has belonged to $box before: its data are kept"
 		;;
 	state)
-		[ -n "${kept:-}" ] && [ "$(blkid -p -o value -s LABEL "$2")" = boxwright-st ]
+		case $made in
+		*system*) return 1 ;;
+		esac
+		{ is_of_this_box state "$2" || [ "$(blkid -p -o value -s LABEL "$2")" = boxwright-st ]; } &&
+			system_is_ours "$(partition_of "$TYPE_SYSTEM")"
 		;;
 	esac
+}
+
+# Whether what is on $1 is this box's system. An encrypted one is not opened for that; a plain one that has just been made
+# does not say so yet.
+system_is_ours() {
+	! is_of_this_box system "$1" || return 0
+	[ "$(blkid -p -o value -s LABEL "$1")" = boxwright-sys ] || return 1
+	e2fsck -p "$1" >/dev/null 2>&1
+	mkdir -p /run/boxwright/look
+	mount -t ext4 -o ro "$1" /run/boxwright/look || return 1
+	owner=$(cat /run/boxwright/look/box 2>/dev/null)
+	umount /run/boxwright/look
+	[ "$owner" = "$box" ]
 }
 
 # A random GUID.
@@ -111,12 +136,18 @@ publish_devices() {
 		for role in "esp $TYPE_ESP" "system $TYPE_SYSTEM" "state $TYPE_STATE" "secrets $TYPE_SECRETS"; do
 			node=$(partition_of "${role#* }")
 			[ -n "$node" ] || continue
-			ln -sf "../${node##*/}" "/dev/boxwright/${role%% *}"
+			device=$(device_of "${role%% *}" "$node")
+			ln -sf "..${device#/dev}" "/dev/boxwright/${role%% *}"
 			number=$(cat "/sys/class/block/${node##*/}/partition")
+			match="$rule, ENV{DEVTYPE}==\"partition\", ENV{PARTN}==\"$number\""
+			if [ "$device" != "$node" ]; then
+				echo "$match, SYMLINK+=\"boxwright/${role%% *}-encrypted\""
+				match="SUBSYSTEM==\"block\", ENV{DM_NAME}==\"${device##*/}\""
+			fi
 			wants=
 			# Mounted whenever it appears, also after its mount has given up waiting for it.
 			[ "${role%% *}" != state ] || wants=', TAG+="systemd", ENV{SYSTEMD_WANTS}+="srv-state.mount"'
-			echo "$rule, ENV{DEVTYPE}==\"partition\", ENV{PARTN}==\"$number\", SYMLINK+=\"boxwright/${role%% *}\"$wants"
+			echo "$match, SYMLINK+=\"boxwright/${role%% *}\"$wants"
 		done
 	} >/run/udev/rules.d/60-boxwright.rules
 }

@@ -65,4 +65,6 @@ hold_services() {
 	for unit in docker.service docker.socket containerd.service; do
 		ln -sf /dev/null "$rootmnt/etc/systemd/system/$unit"
 	done
+	# Its key is in the system partition: nobody is to wait for it.
+	! is_encrypted "$(partition_of "$TYPE_STATE")" || ln -sf /dev/null "$rootmnt/etc/systemd/system/srv-state.mount"
 }

@@ -12,6 +12,7 @@ open_system() {
 	if [ -z "$node" ]; then
 		degraded="the system partition is missing from $disk"
 	else
+		node=$(device_of system "$node")
 		repair_system "$node"
 		mount -t ext4 -o noatime "$node" "$system" || degraded="the system partition $node cannot be mounted"
 	fi

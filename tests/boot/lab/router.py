@@ -1,9 +1,9 @@
 """What a router does at home: it leases an address, announces itself for IPv6, and answers questions for names with "no"."""
 
+import contextlib
 import ipaddress
 import socket
 import struct
-import time
 
 OWN, LEASE, MASK = "192.168.1.1", "192.168.1.50", "255.255.255.0"
 PREFIX = "2001:db8:1::"
@@ -11,6 +11,8 @@ MAGIC = b"\x63\x82\x53\x63"
 # RFC 2132: message types.
 DISCOVER, OFFER, REQUEST, ACKNOWLEDGE = 1, 2, 3, 5
 ARP = 0x0806
+# ICMPv6: a host asks for routers; <linux/icmpv6.h>.
+SOLICITATION, ICMP6_FILTER = 133, 1
 
 
 class Router:
@@ -51,11 +53,18 @@ class Router:
                 self.leased, self.hardware = LEASE, question[28:34]
 
     def advertise(self):
-        """Router advertisements (RFC 4861): a prefix of which hosts take addresses by themselves."""
+        """Router advertisements (RFC 4861), asked for or not: a prefix of which hosts take addresses by themselves."""
         sender = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
         index = socket.if_nametoindex(self.interface.decode())
         sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
         sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        group = socket.inet_pton(socket.AF_INET6, "ff02::2") + struct.pack("@I", index)
+        sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
+        # RFC 3542: everything is blocked whose bit is set.
+        others = [0xFFFFFFFF & ~(1 << (SOLICITATION & 31)) if word == SOLICITATION >> 5 else 0xFFFFFFFF for word in range(8)]
+        sender.setsockopt(socket.IPPROTO_ICMPV6, ICMP6_FILTER, struct.pack("@8I", *others))
+        # As often as routers at home do: each one is news to the box.
+        sender.settimeout(120)
         header = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
         prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 86400, 14400, 0) + ipaddress.IPv6Address(PREFIX).packed
         while True:
@@ -63,7 +72,8 @@ class Router:
                 sender.sendto(header + prefix, ("ff02::1", 0, 0, index))
             except OSError:
                 pass
-            time.sleep(3)
+            with contextlib.suppress(TimeoutError):
+                sender.recv(2048)
 
     def names(self):
         """DNS: no name exists; which were asked for is kept."""

@@ -1,7 +1,7 @@
 """What the services' `setup` programs share: they talk to applications over HTTP, and may run any number of times.
 
-In: URLS (JSON: where the box reaches the service and those that it talks to) and SECRETS (a folder of files). Applications are
-told names, never these addresses. A failure is one sentence on standard error; whoever started the program tries it again.
+In: URLS (JSON: where the box reaches the service and those that it talks to), SECRETS (a folder of files), and ROTATED (the name
+of the one that has a new value, if that is why the program runs). Applications are told names, never these addresses. A failure is one sentence on standard error; whoever started the program tries it again.
 """
 
 import http.client
@@ -14,12 +14,18 @@ import urllib.parse
 import urllib.request
 
 SECONDS = 15
+# The exit status for what only the owner can do: it is not tried again.
+LEFT = 4
 # The exit status of an `owned` for "nobody yet".
 NOBODY = 3
 
 
 class Trouble(Exception):
     """Why it cannot be done yet, for `box status`."""
+
+
+class Left(Trouble):
+    """What only the owner can do."""
 
 
 class Refused(Trouble):
@@ -36,6 +42,11 @@ def secret(name):
         return (pathlib.Path(os.environ["SECRETS"]) / name).read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:
         return None
+
+
+def rotated(name):
+    """Whether this run is there because the owner has handed over a new value of that secret."""
+    return os.environ.get("ROTATED") == name
 
 
 def needed(name):
@@ -116,6 +127,9 @@ def run(main):
     """Runs `main`; what it cannot do yet is one sentence and the exit code 1."""
     try:
         main()
+    except Left as left:
+        print(left, file=sys.stderr)
+        sys.exit(LEFT)
     except Trouble as trouble:
         sys.exit(str(trouble))
     except (KeyError, IndexError, TypeError, AttributeError, ValueError, StopIteration) as error:

@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import time
 
+import handover
 import units
 
 DESCRIPTION = pathlib.Path("/etc/boxwright/box.json")
@@ -18,6 +19,8 @@ PATCHED = [pathlib.Path("/var/lib/apt/periodic/unattended-upgrades-stamp"), path
 # Its time is that of the lock that the release was built from.
 BUILT = pathlib.Path("/usr/lib/clock-epoch")
 # How the last backup went; the keys are as old as the box.
+# What may be held back; see handover.py.
+HOLDS = ("services", "tunnel", "vpn", "backup", "alerts", "internet")
 LAST_BACKUP, BORN = pathlib.Path("/srv/state/.backup/last.json"), pathlib.Path("/var/lib/boxwright/ssh")
 # A night may be missed while the box is off; two are news.
 STALE_BACKUP = 50 * 3600
@@ -82,6 +85,8 @@ def state_of(unit, seen):
         return "runs"
     if seen.get("paused"):
         return "paused: no room"
+    if seen.get("held"):
+        return "held back"
     if seen.get("waits"):
         kinds = {word for reason in seen["waits"] for word in ("images", "secret", "disk") if f" {word}" in reason}
         return "waits for its " + " and ".join(sorted(kinds)) if kinds else "waits"
@@ -171,6 +176,12 @@ def backed_up():
     return minute(complete) if complete else None
 
 
+def restored():
+    """What this disk began with: the backup that was restored at its first start, or nothing."""
+    done = json_of(handover.RESTORED)
+    return {key: done.get(key) for key in ("restore", "ended", "seconds", "services", "gave_up")} if done else None
+
+
 def power():
     """What `ups look` saw of the UPS, or nothing where there is none."""
     one = json_of(RUN / "ups.json")
@@ -210,6 +221,9 @@ def now():
         "last_patch": patched(),
         "backup": {"at": box["backup"], "last": backed_up()} if box.get("backup") else None,
         "ups": power(),
+        "held": {name: reason for name in HOLDS if (reason := handover.held(name))},
+        "restore": json_of(RUN / "restore.json") or None,
+        "restored": restored(),
         "problems": problems(),
     }
 
@@ -230,12 +244,16 @@ def ups_line(ups):
 def as_text(box):
     """The same for people."""
     state = "ready: everything runs" if box["ready"] else "good, but not everything runs" if box["good"] else "starting"
+    if handover.REHEARSAL in box["held"].get("tunnel", ""):
+        state += " (a rehearsal: no tunnel, VPN, backup or alert, and no internet for services)"
     lines = [
         f"{box['name']}: {', '.join(box['addresses']) or 'no address yet'}",
         f"release {box['version']} ({box['release'][:12]}), {box['distribution']}",
         state,
         "patched " + box["last_patch"] if box["last_patch"] else "not patched yet",
     ]
+    if box["restore"]:
+        lines.append("restore: " + box["restore"]["text"])
     if box["backup"]:
         lines.append("backed up " + box["backup"]["last"] if box["backup"]["last"] else f"not backed up yet, every day at {box['backup']['at']}")
     if box["ssh"]["hostname"]:
@@ -250,7 +268,7 @@ def as_text(box):
     if box["problems"]:
         lines += ["", "missing or wrong:"] + [f"  {problem}" for problem in box["problems"]]
     if any(problem.startswith("the secret ") for problem in box["problems"]):
-        lines += [f"  (`boxwright secrets profiles/{box['name']}.toml` writes a template for secrets; `build --secrets` hands them over)"]
+        lines += [f"  (`boxwright secrets profiles/{box['name']}.toml` writes a template for secrets; `boxwright rotate` hands them to this box)"]
     return "\n".join(lines) + "\n"
 
 

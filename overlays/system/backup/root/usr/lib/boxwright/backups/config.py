@@ -35,6 +35,11 @@ def say(sentence):
         print(sentence, flush=True)
 
 
+def amount(size):
+    """Bytes in words."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
 def described():
     try:
         return json.loads(CONFIG.read_text(encoding="utf-8"))

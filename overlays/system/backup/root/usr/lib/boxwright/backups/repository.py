@@ -27,12 +27,16 @@ class Repository:
 
     def open(self):
         """Makes sure of the repository. Returns whether it was made just now."""
+        self.prepare()
+        return self.call("open", create=not self.readonly)["created"]
+
+    def prepare(self):
+        """Makes sure of the folders."""
         RUN.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.own(RUN, self.run.relative_to(RUN))
         self.own(STATE, self.cache.relative_to(STATE))
         if not self.target["s3"] and not self.readonly:
             self.own(self.disk(), pathlib.Path(self.prefix()))
-        return self.call("open", create=not self.readonly)["created"]
 
     def disk(self):
         """The mount point of a target that is a disk."""
@@ -69,9 +73,9 @@ class Repository:
         finally:
             os.close(folder)
 
-    def snapshot(self, name, path, draft):
-        """`draft`: it is only to make the next one faster, and is never restored."""
-        return self.call("snapshot", name=name, path=str(path), draft=draft)
+    def snapshot(self, name, path, draft, tags=None):
+        """`draft`: it is only to make the next one faster, and is never restored. `tags`: numbers that stay with it."""
+        return self.call("snapshot", name=name, path=str(path), draft=draft, tags=tags)
 
     def forget(self, identity):
         """Removes a draft."""
@@ -80,8 +84,25 @@ class Repository:
     def list(self):
         return self.call("list")
 
+    def newest(self):
+        """The number of the latest disk of this box that anything there is from."""
+        return self.call("newest")["incarnation"]
+
+    def claim(self, number):
+        """Says there which disk of this box is the one."""
+        self.call("claim", incarnation=number)
+
+    def guard(self):
+        """Why what is kept there could be deleted, though the profile says that it cannot."""
+        return self.call("guard")["wrong"] if self.target["locked"] else None
+
     def restore(self, identity, path, to):
         self.call("restore", rights=WRITE, id=identity, path=path, to=str(to))
+
+    def password(self, former, value):
+        """Gives it another password, if it has not got that already."""
+        self.prepare()
+        self.call("password", password=former, value=value)
 
     def verify(self, percent):
         self.call("verify", percent=percent)
@@ -95,7 +116,7 @@ class Repository:
             "cache": str(self.cache),
             "readonly": self.readonly,
             "keep": self.config["keep"],
-            "password": secret(self.config["password"]),
+            "password": more.pop("password", None) or secret(self.config["password"]),
             "keys": {key: secret(path) for key, path in self.target["secrets"].items()},
             **more,
         }

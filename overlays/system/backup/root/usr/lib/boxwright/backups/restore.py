@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import time
 
+import handover
 from backups import report, repository
 from backups.config import OWN, STATE, Trouble, described, kept_services, say
 from backups.run import OWN_PATHS
@@ -22,6 +23,8 @@ REPLACED = STATE / ".replaced"
 
 
 def restore(name, at, path, target):
+    if handover.held("services"):
+        raise Trouble("a restore of everything is on its way: see box status")
     config, services = described(), kept_services()
     if name != OWN and name not in services:
         raise Trouble(f"{name} keeps nothing that is backed up; there are: {', '.join([OWN, *services])}")
@@ -62,16 +65,23 @@ def of_the_box(fetched):
     for name, place in OWN_PATHS.items():
         if place.exists():
             shutil.copytree(place, aside / name, symlinks=True)
+    put_own(fetched)
+    aside.chmod(0o700)
+    shutil.rmtree(fetched, ignore_errors=True)
+    say(f"{OWN}: done; what was there before is in {aside}")
+    say("restart the box, so that everything uses what came back: sudo systemctl reboot")
+
+
+def put_own(fetched):
+    """Each file in one step."""
+    for name, place in OWN_PATHS.items():
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         for file in sorted(one for one in (fetched / name).iterdir() if one.is_file()):
             new = place / f".{file.name}.new"
             shutil.copy2(file, new)
             os.chown(new, 0, 0)
             os.rename(new, place / file.name)
-    aside.chmod(0o700)
-    shutil.rmtree(fetched, ignore_errors=True)
-    say(f"{OWN}: done; what was there before is in {aside}")
-    say("restart the box, so that everything uses what came back: sudo systemctl reboot")
+    subprocess.run(["sync", "--file-system", *OWN_PATHS.values()], check=False)
 
 
 def below(service, path):
@@ -154,7 +164,7 @@ def load(service, fetched):
 
 
 def swap(service, fetched, paths, whole):
-    """The folders of the backup take the places of the service's. Returns where those are now."""
+    """The folders of the backup take the places of the service's. Returns where those are now, if there were any."""
     aside = kept_aside(service["name"])
     for path in paths:
         new, live = fetched / path, STATE / service["name"] / path

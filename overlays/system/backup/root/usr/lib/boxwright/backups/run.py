@@ -4,7 +4,8 @@ import pathlib
 import subprocess
 import time
 
-from backups import report, repository
+import handover
+from backups import incarnation, report, repository
 from backups.config import OWN, STATE, WORK, Trouble, described, kept_services, say
 from backups.view import View, bind, held, inside_container
 from services.config import write
@@ -24,23 +25,29 @@ def run(names):
     unknown = [name for name in names if name not in services]
     if unknown:
         raise Trouble(f"{unknown[0]} keeps nothing that is backed up; there are: {', '.join(services)}")
+    held = handover.held("backup")
+    if held:
+        raise Trouble(f"no backup is written: {held}")
     tidy()
     begin = time.time()
     targets, wrong = repository.opened(config, before=report.last().get("targets", []))
+    targets, more = incarnation.ours(targets)
+    wrong += more
+    tags = {"run": int(begin), **incarnation.tag()}
     done = {}
     if targets:
         if not names:
-            done[OWN], more = attempt(BOX, targets)
+            done[OWN], more = attempt(BOX, targets, tags)
             wrong += more
         for name in names or services:
-            done[name], more = attempt(services[name], targets)
+            done[name], more = attempt(services[name], targets, tags)
             wrong += more
-        wrong += verified(targets)
+        wrong += verified(targets) + guarded(targets)
     report.ended(begin, done, wrong, [target.name for target in targets], whole=not names)
     return 1 if wrong else 0
 
 
-def attempt(service, targets):
+def attempt(service, targets, tags):
     """Backs up one service. Returns what each target has of it now, and what is wrong."""
     name = service["name"]
     if service is not BOX and not (STATE / name).is_dir():
@@ -50,23 +57,23 @@ def attempt(service, targets):
     try:
         if service["backup"]["before"]:
             # The bulk goes while people work; what is done while they cannot is only what has changed since.
-            drafts, _ = written(service, targets, draft=True)
+            drafts, _ = written(service, targets, {}, draft=True)
             try:
-                return paused(service, targets)
+                return paused(service, targets, tags)
             finally:
                 forget(drafts, targets)
-        return written(service, targets)
+        return written(service, targets, tags)
     except FAULTS as fault:
         return {}, [f"{name}: {fault}"]
 
 
-def paused(service, targets):
+def paused(service, targets, tags):
     """Backs up an application in the mode that it has for that."""
     mark = WORK / "paused" / service["name"]
     write(mark, "")
     try:
         inside_container(service, service["backup"]["before"])
-        return written(service, targets)
+        return written(service, targets, tags)
     finally:
         resume(service, mark)
 
@@ -88,7 +95,7 @@ def resume(service, mark):
     mark.unlink(missing_ok=True)
 
 
-def written(service, targets, draft=False):
+def written(service, targets, tags, draft=False):
     done, wrong = {}, []
     with View(service) as view:
         if service is BOX:
@@ -96,7 +103,7 @@ def written(service, targets, draft=False):
         wrong += [f"{view.name}: {sentence}" for sentence in view.wrong]
         for target in targets:
             try:
-                done[target.name] = target.snapshot(view.name, view.path, draft)
+                done[target.name] = target.snapshot(view.name, view.path, draft, tags)
                 say(f"{view.name}: {done[target.name]['bytes']} bytes in {done[target.name]['files']} files at {target.name}")
             except Trouble as trouble:
                 wrong.append(f"{view.name}: {trouble}")
@@ -116,6 +123,19 @@ def verified(targets):
             target.verify(PERCENT)
         except FAULTS as trouble:
             wrong.append(f"what is kept is damaged, or cannot be read: {trouble}")
+    return wrong
+
+
+def guarded(targets):
+    """Whether the box is able to delete its backups where it must not be."""
+    wrong = []
+    for target in targets:
+        try:
+            found = target.guard()
+        except FAULTS as trouble:
+            found = str(trouble)
+        if found:
+            wrong.append(f"{target.name}: the box must not be able to delete its backups, but {found}")
     return wrong
 
 

@@ -10,7 +10,7 @@ from services.config import CONFIG, NOTES, RUN, containers, fail, planned, write
 
 # Where wiring.py is, for programs in Python.
 LIBRARY = pathlib.Path(__file__).resolve().parent.parent
-# Seconds that a service's `setup` may take; then it is tried again half a minute later. A `check` only asks, a `report` tells.
+# Seconds that a service's `setup` may take; `watch` tries it again. A `check` only asks, a `report` tells.
 SETUP_TIME, CHECK_TIME, REPORT_TIME = 45, 20, 25
 # The exit status of a `check` for what must not run any longer, and for what only has to start again.
 STOP, AGAIN = 3, 4
@@ -91,6 +91,18 @@ def setup(service):
     if said:
         fail(said)
     write(success(service), "done\n")
+
+
+def rotated(service, secret):
+    """Has its `setup` hand a new value to the application. A status of its own says that only the owner can."""
+    more = {"URLS": json.dumps(urls(service), sort_keys=True), "ROTATED": secret}
+    try:
+        run(service, "setup", more, timeout=SETUP_TIME)
+    except subprocess.TimeoutExpired:
+        fail(f"it took longer than {SETUP_TIME} s")
+    except subprocess.CalledProcessError as error:
+        # It has said itself why.
+        sys.exit(error.returncode if 0 < error.returncode < 128 else 1)
 
 
 def report():

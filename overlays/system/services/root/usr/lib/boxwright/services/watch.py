@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 
+import handover
 import units
 from services import gate, space, steps
 from services.config import NOTES, RUN, containers, planned, write
@@ -16,6 +17,8 @@ PROBLEMS = RUN / "problems"
 PATIENCE = 10
 # A check that asks for so many restarts in a row gets none of them any more: the service is stopped.
 ASKED = 3
+# A setup that fails is tried again at every look for so many looks, then half as often each time, and at least every so many.
+EAGER, LONGEST = 3, 15
 
 
 def problem(name, sentence):
@@ -54,6 +57,7 @@ def look(service, states, found, before):
     notes = NOTES / f"{service['name']}.notes"
     shown["notes"] = notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
     shown["waits"] = waits(service, states) if active == "inactive" else []
+    shown["held"] = [kind for kind in kinds(service) if handover.held(kind)] if active == "inactive" else []
     unset = steps.pending(service) if active == "active" else None
     if unset:
         shown["notes"].append(unset)
@@ -87,9 +91,18 @@ def look(service, states, found, before):
     return shown, hard
 
 
+def kinds(service):
+    """What can hold a service back."""
+    tunnel = ["tunnel"] if service["role"] == "ingress" else []
+    vpn = ["vpn"] if service["role"] == "vpn" or service["requires"] else []
+    return ["services", *tunnel, *vpn]
+
+
 def waits(service, states):
     """Why a service is not even tried."""
-    reasons = []
+    reasons = [f"held back: {why}" for why in map(handover.held, kinds(service)) if why]
+    if reasons:
+        return reasons
     for unit in service["requires"]:
         if states.get(unit, units.UNKNOWN).state != "active":
             reasons.append(f"{unit.removeprefix('boxwright-service-').removesuffix('.service')} does not run")
@@ -121,6 +134,17 @@ def halt(service, reason):
 
 def restart(service):
     subprocess.run(["systemctl", "--no-block", "restart", service["unit"]], check=True)
+
+
+def is_due(service, one, before, news):
+    """Whether the setup of a service is to be tried now. Another service that got ready, or is it no longer, may be what it
+    waits for: then it is tried as if it had never failed."""
+    if one["unit"] != "active" or one["paused"] or not steps.pending(service):
+        return False
+    tries, looks = (0, 0) if news else (before.get("tries", 0), before.get("looks", 0))
+    due = looks >= min(2 ** max(tries - EAGER, 0) - 1, LONGEST)
+    one["tries"], one["looks"] = (tries + 1, 0) if due else (tries, looks + 1)
+    return due
 
 
 def watch(act):
@@ -162,11 +186,12 @@ def watch(act):
             restart(service)
     status = {"ready": all(one["ready"] for one in shown.values()), "time": int(time.time()), "services": shown}
     if act:
+        news = [name for name, one in shown.items() if one["ready"] != before.get(name, {}).get("ready", False)]
+        due = [name for name, service in watched.items() if is_due(service, shown[name], before.get(name, {}), news)]
         for name, one in shown.items():
             problem(name, sentence(one))
         write(STATUS, json.dumps(status, indent=1, sort_keys=True) + "\n")
         # These may take their time: the status is there before them.
-        for name, service in watched.items():
-            if shown[name]["unit"] == "active" and not shown[name]["paused"] and steps.pending(service):
-                subprocess.run([steps.LIBRARY / "service", "setup", name], check=False)
+        for name in due:
+            subprocess.run([steps.LIBRARY / "service", "setup", name], check=False)
     return status

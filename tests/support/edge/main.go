@@ -3,8 +3,8 @@
 //	edge FOLDER <JOB >ANSWERS
 //
 // It runs where nothing but loopback is: the names of the origins and of the Access team lead to this machine there, and it
-// listens at all of them. It registers no tunnel: cloudflared serves requests as soon as the connection stands. Nothing but
-// Go's own library is needed.
+// listens at all of them. Clients come to it by names, as to Cloudflare (see clients.go). It registers no tunnel: cloudflared
+// serves requests as soon as the connection stands. Nothing but Go's own library is needed.
 package main
 
 import (
@@ -40,11 +40,15 @@ const (
 
 // A job is what to start and what to ask it.
 type job struct {
-	Command  []string
-	Origins  []string // host:port
-	Team     string   // the host name of the Access team
-	Keys     bool     // whether the team's keys can be fetched
-	Requests []request
+	Command     []string
+	Environment []string
+	Origins     []string // host:port, of HTTP
+	Raw         []string // host:port, of something else
+	Team        string   // the host name of the Access team
+	Keys        bool     // whether the team's keys can be fetched
+	Requests    []request
+	Names       []string // what clients ask for
+	Clients     [][]string
 }
 
 type request struct {
@@ -99,11 +103,20 @@ func run(folder string) error {
 	if err := listen(job, authority, signer, seen, tunnel); err != nil {
 		return err
 	}
+	raw, err := listenRaw(job.Raw)
+	if err != nil {
+		return err
+	}
+	edge := &edge{signer, transport(tunnel)}
+	if err := edge.listen(job.Names, authority); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var said bytes.Buffer
 	command := exec.CommandContext(ctx, job.Command[0], job.Command[1:]...)
-	command.Env = []string{"TUNNEL_EDGE=" + address, "TUNNEL_TRANSPORT_PROTOCOL=http2", "SSL_CERT_FILE=" + trusted}
+	command.Env = append(job.Environment,
+		"TUNNEL_EDGE="+address, "TUNNEL_TRANSPORT_PROTOCOL=http2", "SSL_CERT_FILE="+trusted)
 	command.Stdout, command.Stderr = &said, &said
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := command.Start(); err != nil {
@@ -111,7 +124,11 @@ func run(folder string) error {
 	}
 	ended := make(chan struct{})
 	go func() { command.Wait(); cancel(); close(ended) }()
-	answers, err := ask(ctx, job.Requests, signer, tunnel)
+	answers, err := edge.ask(ctx, job.Requests, raw)
+	var ends []end
+	if err == nil {
+		ends, err = runAll(ctx, job.Clients, trusted)
+	}
 	cancel()
 	<-ended
 	if err != nil {
@@ -121,10 +138,11 @@ func run(folder string) error {
 	seen.Lock()
 	defer seen.Unlock()
 	for index := range answers {
-		answers[index].Reached = append([]string{}, seen.by[index]...)
+		answers[index].Reached = append(answers[index].Reached, seen.by[index]...)
 	}
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{
 		"answers": answers, "unasked": append([]string{}, seen.by[unasked]...), "said": said.String(),
+		"ends": ends,
 	})
 }
 
@@ -192,11 +210,17 @@ func (seen *seen) origin(name string) http.Handler {
 	})
 }
 
-// Ask sends the requests one after another. In the tunnel the edge is the client, of HTTP/2 that neither side negotiates.
-func ask(ctx context.Context, requests []request, signer *signer, tunnel <-chan net.Conn) ([]answer, error) {
+// An edge has requests and sends them down the tunnel.
+type edge struct {
+	signer *signer
+	tunnel http.RoundTripper
+}
+
+// In the tunnel the edge is the client, of HTTP/2 that neither side negotiates.
+func transport(tunnel <-chan net.Conn) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{
+	return &http.Transport{
 		Protocols: protocols,
 		DialContext: func(dial context.Context, _, _ string) (net.Conn, error) {
 			select {
@@ -207,35 +231,56 @@ func ask(ctx context.Context, requests []request, signer *signer, tunnel <-chan 
 			}
 		},
 	}
-	answers := make([]answer, len(requests))
-	for index, asked := range requests {
-		// The address is one and the same, so that all requests go down one connection.
-		built, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tunnel"+asked.Path, nil)
+}
+
+// Send sends a request down the tunnel.
+func (edge *edge) send(ctx context.Context, index int, asked request, body io.Reader) (*http.Response, error) {
+	// The address is one and the same, so that all requests go down one connection.
+	built, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://tunnel"+asked.Path, body)
+	if err != nil {
+		return nil, err
+	}
+	built.Host = asked.Host
+	built.Header.Set(number, strconv.Itoa(index))
+	if asked.Websocket {
+		built.Header.Set(upgrade, "websocket")
+	}
+	if asked.Token != "" {
+		token, err := edge.signer.token(asked.Token, asked.Audience)
 		if err != nil {
 			return nil, err
 		}
-		built.Host = asked.Host
-		built.Header.Set(number, strconv.Itoa(index))
-		if asked.Websocket {
-			built.Header.Set(upgrade, "websocket")
-		}
-		if asked.Token != "" {
-			token, err := signer.token(asked.Token, asked.Audience)
-			if err != nil {
-				return nil, err
-			}
-			built.Header.Set("Cf-Access-Jwt-Assertion", token)
-		}
-		response, err := transport.RoundTrip(built)
+		built.Header.Set("Cf-Access-Jwt-Assertion", token)
+	}
+	return edge.tunnel.RoundTrip(built)
+}
+
+// Ask sends the requests one after another.
+func (edge *edge) ask(ctx context.Context, requests []request, raw []*raw) ([]answer, error) {
+	answers := make([]answer, len(requests))
+	for index, asked := range requests {
+		response, err := edge.send(ctx, index, asked, nil)
 		if err != nil {
 			return nil, fmt.Errorf("asking for %s%s: %w", asked.Host, asked.Path, err)
 		}
-		_, err = io.Copy(io.Discard, response.Body)
+		// To the end, before which cloudflared has written its log. Only what is behind an upgrade need not end.
+		if !asked.Websocket || response.StatusCode != http.StatusOK {
+			_, err = io.Copy(io.Discard, response.Body)
+		}
 		response.Body.Close()
 		if err != nil {
 			return nil, err
 		}
-		answers[index].Status = response.StatusCode
+		answers[index] = answer{response.StatusCode, []string{}}
+		for _, origin := range raw {
+			count, err := origin.settle()
+			if err != nil {
+				return nil, err
+			}
+			for range count {
+				answers[index].Reached = append(answers[index].Reached, origin.name)
+			}
+		}
 	}
 	return answers, nil
 }

@@ -1,0 +1,180 @@
+//! Flashing: an image and a disk (or a file) go in; a disk that starts a box comes out, or one that starts nothing.
+//!
+//! 1. [`Source`]: the image, unpacked, held to its manifest;
+//! 2. [`Machine`], [`Aim`]: the disks of the machine, what uses them and what is on them;
+//! 3. [`Refusal`]: everything that speaks against a disk, at once;
+//! 4. [`Plan`]: what is written where, and what stays, as a value;
+//! 5. [`mod@write`], `read_back`: the plan carried out, and everything compared;
+//! 6. [`Receipt`].
+//!
+//! [`Medium`] is what is written to; tests break it. Nothing here asks anything: that is `cli`'s work.
+
+mod contents;
+mod ends;
+mod ext4;
+mod fat;
+mod luks;
+mod machine;
+mod medium;
+mod plan;
+mod random;
+mod ranges;
+mod read_back;
+mod receipt;
+mod record;
+mod refusals;
+mod source;
+mod target;
+mod uses;
+mod workers;
+pub mod write;
+
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+
+use anyhow::{Context as _, Result, bail};
+use zeroize::Zeroizing;
+
+pub use contents::{Contents, State};
+pub use machine::{Connection, Disk, Machine, Volume};
+pub use medium::{Buffer, Medium, Target};
+pub use plan::{Guids, Plan, Wish};
+pub use receipt::Receipt;
+pub use refusals::Refusal;
+pub use source::Source;
+pub use target::Aim;
+pub use uses::{Holder, Use};
+
+use crate::diag::InputError;
+use crate::digest::guid_text;
+use crate::disk::Role;
+use crate::secrets::bundle;
+use crate::ui::Ui;
+
+/// What is to be done with a disk that nothing speaks against.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// The image.
+    pub source: &'a Source,
+    /// The disk.
+    pub aim: &'a Aim,
+    /// The bundle of secrets for the box.
+    pub secrets: Option<Zeroizing<Vec<u8>>>,
+    /// Whether a former state may go.
+    pub erase_state: bool,
+    /// Seconds since 1970.
+    pub time: i64,
+}
+
+impl Order<'_> {
+    /// The plan, and the receipt for when it has been carried out.
+    ///
+    /// # Errors
+    /// If the parts do not fit together.
+    pub fn plan(&self) -> Result<(Plan, Receipt)> {
+        let guids = Guids::random()?;
+        let mut receipt = self.receipt(&guids);
+        let plan = |receipt: &Receipt| {
+            let wish = Wish {
+                secrets: self.secrets.as_ref().map(|bundle| bundle.as_slice()),
+                erase_state: self.erase_state,
+                guids,
+                receipt: (&receipt.text(), self.time),
+            };
+            Plan::new(self.source, self.aim.size, &self.aim.contents, &wish)
+        };
+        // How much is written does not depend on what the receipt says of it.
+        receipt.written = ranges::length(&plan(&receipt)?.copies);
+        Ok((plan(&receipt)?, receipt))
+    }
+
+    /// Carries `plan` out. Whether the kernel knows the new partitions: a disk that was not read again by it may need to be
+    /// pulled out and plugged in before its partitions are seen.
+    ///
+    /// # Errors
+    /// If the disk is in use after all, changed since it was looked at, or does not keep what is written to it.
+    pub fn carry_out(&self, plan: &Plan, ui: &Ui) -> Result<bool> {
+        if self.aim.make {
+            self.make_file()?;
+        }
+        let done = self.write(plan, ui);
+        if done.is_err() && self.aim.make && self.aim.contents.blank {
+            // It holds nothing but what this run has written.
+            let _ = std::fs::remove_file(&self.aim.path);
+        }
+        done
+    }
+
+    fn write(&self, plan: &Plan, ui: &Ui) -> Result<bool> {
+        let path = self.aim.path.display();
+        let mut target =
+            Target::open(&self.aim.path).with_context(|| format!("opening {path} for writing"))?;
+        if target.size() != self.aim.size || (!self.aim.make && Contents::of(&target)? != self.aim.contents) {
+            bail!(InputError(format!(
+                "{path} has changed since it was looked at: nothing was written; run the same command again"
+            )));
+        }
+        if !target.is_device() && (self.secrets.is_some() || self.secrets_of_image()) {
+            std::fs::set_permissions(&self.aim.path, Permissions::from_mode(0o600))
+                .with_context(|| format!("keeping {path} to its owner"))?;
+        }
+        write::act(plan, self.source, &target, ui)?;
+        Ok(!target.is_device() || target.reread_table().is_ok())
+    }
+
+    fn make_file(&self) -> Result<()> {
+        let path = &self.aim.path;
+        let secret = self.secrets.is_some() || self.secrets_of_image();
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(if secret { 0o600 } else { 0o644 });
+        let file = options.open(path).with_context(|| format!("creating {}", path.display()))?;
+        file.set_len(self.aim.size).with_context(|| format!("creating {}", path.display()))
+    }
+
+    /// Whether the image itself has a bundle, as one of `build --secrets`.
+    fn secrets_of_image(&self) -> bool {
+        use std::os::unix::fs::FileExt as _;
+        let Some(partition) = self.source.layout.find(Role::Secrets) else { return false };
+        let mut bytes = Zeroizing::new(vec![0; usize::try_from(partition.length).unwrap_or_default()]);
+        let read = self.source.file.read_exact_at(&mut bytes, partition.start);
+        read.is_err() || bundle::examine(&bytes) != bundle::Contents::Empty
+    }
+
+    /// The names of the partitions that stay.
+    pub fn kept(&self) -> Vec<String> {
+        let state = self.aim.contents.state.as_ref().filter(|_| !self.erase_state);
+        let entries = state.into_iter().flat_map(|state| &state.entries);
+        entries.map(|(_, entry)| entry.partition_name.as_str().to_owned()).collect()
+    }
+
+    fn receipt(&self, guids: &Guids) -> Receipt {
+        let manifest = self.source.manifest.as_ref();
+        let disk = self.aim.disk.as_ref();
+        let kept = self.kept();
+        let secrets = match (&self.secrets, self.secrets_of_image(), kept.is_empty()) {
+            (Some(_), ..) => "handed over",
+            (None, true, _) => "those that are in the image",
+            (None, false, false) => "none: the box keeps those that it has taken",
+            (None, false, true) => "none",
+        };
+        Receipt {
+            box_name: manifest.map(|manifest| manifest.name.clone()),
+            release: manifest.map(|manifest| manifest.release),
+            version: manifest.map(|manifest| manifest.version),
+            system: manifest.map(|manifest| format!("{} on {}", manifest.distribution, manifest.platform)),
+            image: self.source.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            image_digest: self.source.digest,
+            target: self.aim.path.display().to_string(),
+            model: disk.and_then(|disk| disk.model.clone()),
+            serial: disk.and_then(|disk| disk.serial.clone()),
+            size: self.aim.size,
+            disk_guid: guid_text(&guids.disk),
+            esp_guid: guid_text(&guids.esp),
+            written: 0,
+            secrets: secrets.to_owned(),
+            kept,
+            time: self.time,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Replacing a failed host: a box writes a backup, is gone, and another disk of another size in another machine has every row and
+//! file of it before its services start. The real Kopia, a real S3 server on the computer that runs the test, PostgreSQL itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use boxwright::secrets::{Handover, Restore};
+use boxwright::tool::{Running, Tool};
+use boxwright::vm::{BoxDisk, MachineOptions, Network, Unit};
+
+use crate::harness::{Bench, When, probe, value, with_units};
+use crate::support::go;
+use crate::{profiles, secrets};
+
+/// Where the profile looks for it: 10.0.2.2 is this computer, seen from the machine.
+const PORT: u16 = 19443;
+const KEYS: [&str; 2] = ["AKIDFORTESTS", "a secret key for tests"];
+/// How long everything may take that a machine does, under plain emulation on a busy one.
+const LONG: Duration = Duration::from_secs(1200);
+
+/// What the box keeps, written on the first disk, and a backup of it; then Nextcloud's is spoilt, and comes back.
+const WRITE: &str = r#"
+sql() { docker exec nextcloud-db psql -U nextcloud -qtAc "$1"; }
+sql "CREATE TABLE kept AS SELECT n, md5(n::text) AS text FROM generate_series(1, 5000) n"
+for folder in html/config data/ada/files; do
+	mkdir -p /srv/state/nextcloud/$folder
+	seq 1 3000 >/srv/state/nextcloud/$folder/kept && chown 33:33 /srv/state/nextcloud/$folder/kept && chmod 600 /srv/state/nextcloud/$folder/kept
+done
+owner=$(stat -c %u:%g /srv/state/uptime-kuma/data)
+python3 - <<'END'
+import sqlite3
+base = sqlite3.connect("/srv/state/uptime-kuma/data/kuma.db")
+base.execute("CREATE TABLE kept AS WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 700) SELECT n FROM r")
+base.commit()
+END
+chown "$owner" /srv/state/uptime-kuma/data/kuma.db
+box backup 2>&1 | sed 's/^/backup says /'
+kept=/srv/state/nextcloud/html/config/kept
+echo "written $(sql "SELECT md5(string_agg(text, '' ORDER BY n)) FROM kept") $(sha256sum <$kept)"
+sql "UPDATE kept SET text = 'spoilt'"
+echo spoilt >$kept
+box restore nextcloud 2>&1 | sed 's/^/restore says /'
+echo "restored $(sql "SELECT md5(string_agg(text, '' ORDER BY n)) FROM kept") $(sha256sum <$kept)"
+"#;
+
+/// What there is of it, on either disk.
+const LOOK: &str = r#"
+sql() { docker exec nextcloud-db psql -U nextcloud -qtAc "$1"; }
+echo "rows $(sql "SELECT count(*), sum(n), md5(string_agg(text, '' ORDER BY n)) FROM kept")"
+echo "kuma $(python3 -c 'import sqlite3; print(*sqlite3.connect("file:/srv/state/uptime-kuma/data/kuma.db?mode=ro", uri=True).execute("SELECT count(*), sum(n) FROM kept").fetchone())') $(stat -c %u /srv/state/uptime-kuma/data/kuma.db)"
+echo "files $(cd /srv/state/nextcloud && sha256sum html/config/kept data/ada/files/kept | sha256sum | cut -c 1-16) $(stat -c '%a %u:%g' /srv/state/nextcloud/data/ada/files/kept)"
+echo "passwords $(cat /srv/state/.secrets/* | sha256sum | cut -c 1-16)"
+echo "identity $(cat /var/lib/boxwright/ssh/*.pub | sha256sum | cut -c 1-16)"
+echo "in-use $([ "$(stat -c %Y "/proc/$(systemctl show --value --property=MainPID ssh)")" -ge "$(stat -c %Z /var/lib/boxwright/ssh/ssh_host_ed25519_key)" ] && echo yes || echo no)"
+echo "nextcloud $(docker inspect -f '{{.State.Health.Status}}' nextcloud nextcloud-db | paste -sd ' ' -)"
+echo "nic $(ip -o link | sed -n 's/^[0-9]*: \(en[a-z0-9]*\).*/\1/p' | head -n 1)"
+echo "disk $(lsblk -bdno SIZE "/dev/$(lsblk -no PKNAME "$(readlink -f /dev/boxwright/state)")")"
+box status | sed 's/^/status /'
+"#;
+
+/// The S3 server, with a certificate for the machine's name of this computer.
+struct Server {
+    running: Option<Running>,
+    certificate: PathBuf,
+}
+
+impl Server {
+    fn start(folder: &Path) -> Option<Self> {
+        let program = go::s3_server()?;
+        fs::create_dir_all(folder.join("data/boxes")).unwrap();
+        let (key, certificate) = (folder.join("key"), folder.join("crt"));
+        let path = ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        let names =
+            ["-subj", "/CN=10.0.2.2", "-addext", "subjectAltName=IP:10.0.2.2", "-days", "2", "-nodes"];
+        let kind = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+        let openssl = Tool::new("openssl").env(path.0, path.1).args(kind).args(names);
+        openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate).output().unwrap();
+        let s3 = Tool::new(program).env(path.0, path.1);
+        let s3 = s3.env("ROOT_ACCESS_KEY", KEYS[0]).env("ROOT_SECRET_KEY", KEYS[1]);
+        let s3 = s3.args(["--port", &format!("127.0.0.1:{PORT}"), "--cert"]).arg(&certificate).arg("--key");
+        let running = s3.arg(&key).args(["posix", "--nometa"]).arg(folder.join("data")).spawn().unwrap();
+        Some(Self { running: Some(running), certificate })
+    }
+
+    /// A unit that lets the box trust it, before there is a network.
+    fn trusted(&self) -> Vec<Unit> {
+        let text = fs::read_to_string(&self.certificate).unwrap();
+        let bundle = "/etc/ssl/certs/ca-certificates.crt";
+        let script = format!(
+            "cat {bundle} - >/run/trusted.crt <<'END'\n{text}END\nmount --bind /run/trusted.crt {bundle}\n"
+        );
+        probe("trust", When::Early, &script)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            drop(running.kill());
+        }
+    }
+}
+
+fn hand_over(disk: &BoxDisk, handover: &Handover) {
+    let text = format!(
+        "[box]\nbackup-password = 'a password for tests'\nbackup-boxes-key-id = '{}'\nbackup-boxes-secret-key = '{}'\n",
+        KEYS[0], KEYS[1]
+    );
+    let file = secrets::written(&disk.folder, &text);
+    secrets::hand_over_with(disk, &profiles::project().join("tests/boot/restore.toml"), &file, handover);
+}
+
+#[test]
+fn a_failed_host_is_replaced() {
+    let Some(bench) = Bench::with_containers("tests/boot/restore.toml") else { return };
+    let folder = bench.path("s3");
+    let Some(server) = Server::start(&folder) else { return };
+    let options = MachineOptions { network: Network::Open, ..MachineOptions::default() };
+
+    let first = bench.disk("first");
+    hand_over(&first, &Handover { incarnation: Some(1_790_000_000), ..Handover::default() });
+    let script = format!("{WRITE}{LOOK}");
+    let mut run =
+        bench.start(&first, &with_units(&options, [server.trusted(), probe("write", When::Ready, &script)]));
+    let before = run.probe("write", LONG);
+    run.cut_power();
+    assert_eq!(value(&before, "rows").split('|').next(), Some("5000"), "{before:#?}");
+    assert_eq!(value(&before, "written"), value(&before, "restored"), "{before:#?}");
+    fs::remove_file(&first.path).unwrap();
+
+    // Another size, and a further disk, which gives the ethernet port another name.
+    let second = bench.disk_of("second", 20 << 30);
+    let restore = Some(Restore::latest());
+    hand_over(&second, &Handover { incarnation: Some(1_790_000_001), restore, rehearsal: false });
+    let another = MachineOptions { disks: vec![bench.empty("another", 64 << 20)], ..options };
+    let begin = Instant::now();
+    let mut run =
+        bench.start(&second, &with_units(&another, [server.trusted(), probe("read", When::Ready, LOOK)]));
+    let shown = run.until_text(LONG, "restore: Nextcloud");
+    assert!(shown.contains(" % of "), "{shown}");
+    run.until_text(LONG, "restore: all of it is back");
+    let restored = begin.elapsed();
+    let after = run.probe("read", LONG);
+    eprintln!("from power to data: {} s, to service: {} s", restored.as_secs(), begin.elapsed().as_secs());
+    run.cut_power();
+    for key in ["rows", "kuma", "files", "passwords", "identity", "nextcloud"] {
+        assert_eq!(value(&before, key), value(&after, key), "{before:#?}\n{after:#?}");
+    }
+    for key in ["nic", "disk"] {
+        assert_ne!(value(&before, key), value(&after, key), "{after:#?}");
+    }
+    assert_eq!(value(&after, "in-use"), "yes", "{after:#?}");
+}
