@@ -38,10 +38,10 @@ pub fn up() -> (String, usize) {
         // policy of FORWARD is all there is.
         (
             "docker-user",
-            "for t in iptables ip6tables; do $t -S DOCKER-USER | grep -vx -- \"-A DOCKER-USER -j RETURN\" | tail -n 1 | \
-             grep -x -- \"-A DOCKER-USER -j DROP\" || exit 1; done; iptables -S FORWARD | grep -x -- \"-A FORWARD -j DOCKER-USER\"",
+            "for t in iptables ip6tables; do $t -t mangle -S bw-forward | tail -n 1 | grep -x -- \"-A bw-forward -j DROP\" && \
+             $t -t mangle -S FORWARD | sed -n 2p | grep -x -- \"-A FORWARD -j bw-forward\" || exit 1; done",
         ),
-        ("lan", "iptables -S DOCKER-USER | grep -- \"--ctorigdstport 32400 -j bw-onlink\""),
+        ("lan", "iptables -t mangle -S bw-forward | grep -- \"--ctorigdstport 32400 -j bw-onlink\""),
         ("firewall", "/usr/lib/boxwright/firewall-check"),
         (
             "no-unit-failed",

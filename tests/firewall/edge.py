@@ -37,7 +37,7 @@ class Edge(unittest.TestCase):
         loader.exec_module(self.edge)
         root = pathlib.Path(tempfile.mkdtemp())
         self.edge.KEPT, self.edge.RELEASE, self.edge.PROBLEM = root / "kept", root / "rules", root / "problems/edge"
-        (root / "rules").write_text("*filter\n" + "".join(f"-A bw-edge -s {one} -j ACCEPT\n" for one in LIST))
+        (root / "rules").write_text("*mangle\n" + "".join(f"-A bw-edge -s {one} -j ACCEPT\n" for one in LIST))
         server = http.server.HTTPServer(("127.0.0.1", 0), Web)
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
