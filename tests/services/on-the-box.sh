@@ -31,6 +31,8 @@ overlays=$stand_ins/../../overlays
 cp "$overlays/system/boot/root/usr/lib/boxwright/units.py" "$tree/usr/lib/boxwright/"
 cp "$overlays/system/secrets/root/usr/lib/boxwright/handover.py" "$tree/usr/lib/boxwright/"
 service=$tree/usr/lib/boxwright/service
+# The stand-in for systemctl runs it.
+export service
 networks=$tree/usr/lib/boxwright/networks
 
 holds() {

@@ -15,7 +15,7 @@ known = {}
 
 def tried(news=(), **changes):
     global known
-    one = {"unit": "active", "paused": False, **changes}
+    one = {"unit": "active", "paused": False, "setting_up": False, **changes}
     due = watch.is_due({"pending": "its setup has not succeeded yet"}, one, known, news)
     known = one
     return due
@@ -28,6 +28,6 @@ assert gaps == sorted(gaps) and gaps[-1] == gaps[-2] == watch.LONGEST + 1, gaps
 # Something that it may have waited for got ready.
 assert not tried()
 assert tried(news=["sonarr"]) and tried() and tried()
-for changes in ({"unit": "inactive"}, {"paused": True}):
+for changes in ({"unit": "inactive"}, {"paused": True}, {"setting_up": True}):
     assert not tried(news=["sonarr"], **changes)
-assert not watch.is_due({"pending": None}, {"unit": "active", "paused": False}, {}, ["sonarr"])
+assert not watch.is_due({"pending": None}, {"unit": "active", "paused": False, "setting_up": False}, {}, ["sonarr"])

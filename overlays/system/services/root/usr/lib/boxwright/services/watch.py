@@ -17,6 +17,8 @@ PROBLEMS = RUN / "problems"
 PATIENCE = 10
 # A check that asks for so many restarts in a row gets none of them any more: the service is stopped.
 ASKED = 3
+# Runs the setup of a service, which may take longer than the watch may look away.
+SETUP = "boxwright-setup@{}.service"
 # A setup that fails is tried again at every look for so many looks, then half as often each time, and at least every so many.
 EAGER, LONGEST = 3, 15
 
@@ -139,7 +141,7 @@ def restart(service):
 def is_due(service, one, before, news):
     """Whether the setup of a service is to be tried now. Another service that got ready, or is it no longer, may be what it
     waits for: then it is tried as if it had never failed."""
-    if one["unit"] != "active" or one["paused"] or not steps.pending(service):
+    if one["unit"] != "active" or one["paused"] or one["setting_up"] or not steps.pending(service):
         return False
     tries, looks = (0, 0) if news else (before.get("tries", 0), before.get("looks", 0))
     due = looks >= min(2 ** max(tries - EAGER, 0) - 1, LONGEST)
@@ -154,7 +156,8 @@ def watch(act):
         before = {}
     # What has the role `backup` is a program, and no container.
     watched = {name: service for name, service in planned().items() if service["role"] != "backup"}
-    states = units.look([service["unit"] for service in watched.values()])
+    names = [service["unit"] for service in watched.values()]
+    states = units.look(names + [SETUP.format(name) for name, service in watched.items() if service["setup"]])
     found = containers()
     shown = {}
     if act:
@@ -167,6 +170,7 @@ def watch(act):
             space.tend(service, states)
         known = before.get(name, {})
         shown[name], hard = look(service, states, found, known)
+        shown[name]["setting_up"] = states.get(SETUP.format(name), units.UNKNOWN).state == "activating"
         if not act or shown[name]["unit"] != "active" or shown[name]["paused"]:
             continue
         if shown[name]["stop"]:
@@ -191,7 +195,6 @@ def watch(act):
         for name, one in shown.items():
             problem(name, sentence(one))
         write(STATUS, json.dumps(status, indent=1, sort_keys=True) + "\n")
-        # These may take their time: the status is there before them.
         for name in due:
-            subprocess.run([steps.LIBRARY / "service", "setup", name], check=False)
+            subprocess.run(["systemctl", "--no-block", "start", SETUP.format(name)], check=True)
     return status
