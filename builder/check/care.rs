@@ -51,6 +51,12 @@ fn vpn_server(vpn: &Vpn, report: &mut Report<'_>) {
             report.add(At::Value(&["vpn", key]), finding.help("remove it, or write provider = \"custom\""));
         }
     }
+    for (key, places) in [("countries", &vpn.countries), ("cities", &vpn.cities)] {
+        if custom && !places.is_empty() {
+            let finding = Finding::warning("unused-key", "a server of your own is where its endpoint is");
+            report.add(At::Key(&["vpn", key]), finding.help(format!("remove {key}")));
+        }
+    }
     if vpn.public_key.as_deref().is_some_and(|key| values::wireguard_key(key).is_none()) {
         let finding = Finding::error("bad-value", "the server's public key is not 32 bytes in base64");
         report.add(

@@ -252,6 +252,12 @@ pub(super) fn ssh(facts: &Facts<'_>, report: &mut Report<'_>) {
         let help = "add tunnel = \"UUID\", made with `cloudflared tunnel create`: the way in must not depend on Docker";
         report.add(At::Key(&["ssh", "at"]), finding.help(help));
     }
+    if ssh.ci.is_some() && ssh.at.is_none() {
+        let finding = Finding::error("no-name", "SSH has a name for programs, and none for people");
+        let help =
+            "add at = \"ssh\": the name for programs goes through the same tunnel, beside that for people";
+        report.add(At::Key(&["ssh", "ci"]), finding.help(help));
+    }
     if let (Some(own), Some(services)) = (&ssh.tunnel, cloudflare.map(|cloudflare| &cloudflare.tunnel))
         && own == services
     {

@@ -65,6 +65,7 @@ fn ssh_has_a_tunnel_of_its_own() {
     let own = "lan = \"always\" => at = \"ssh\"\ntunnel = \"0ff42ae2-765d-4adf-8112-31c55c1551ef\"";
     row(own, &[]);
     row("lan = \"always\" => at = \"ssh\"", &["error no-tunnel at"]);
+    row("lan = \"always\" => lan = \"always\"\nci = \"ssh-ci\"", &["error no-name ci"]);
     row(
         "lan = \"always\" => at = \"ssh\"\ntunnel = \"6FF42AE2-765d-4adf-8112-31c55c1551ef\"",
         &["error shared-tunnel \"6FF42AE2-765d-4adf-8112-31c55c1551ef\""],

@@ -88,6 +88,10 @@ fn the_vpn() {
     };
     let key = "public-key = \"2/ygd0TRqiC1sebr6VaMzxUwnqJ9Zmo98HwJpoCThRI=\"";
     own(&format!("provider = \"custom\"\nendpoint = \"198.51.100.7:51820\"\n{key}"), &[]);
+    own(
+        &format!("provider = \"custom\"\nendpoint = \"198.51.100.7:51820\"\n{key}\ncities = [\"Oslo\"]"),
+        &["warning unused-key cities"],
+    );
     own("provider = \"custom\"", &["error no-server \"custom\"", "error no-server \"custom\""]);
     own("provider = \"custom\"\ntype = \"openvpn\"", &["error no-server \"openvpn\""]);
     own(
