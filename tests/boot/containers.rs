@@ -34,10 +34,8 @@ pub fn up() -> (String, usize) {
             "forward",
             "for t in iptables ip6tables; do $t -S FORWARD | grep -x -- \"-P FORWARD DROP\" || exit 1; done",
         ),
-        // Docker appends a rule of its own, which nothing reaches. For IPv6, which no container has, it does nothing: the
-        // policy of FORWARD is all there is.
         (
-            "docker-user",
+            "forwarded",
             "for t in iptables ip6tables; do $t -t mangle -S bw-forward | tail -n 1 | grep -x -- \"-A bw-forward -j DROP\" && \
              $t -t mangle -S FORWARD | sed -n 2p | grep -x -- \"-A FORWARD -j bw-forward\" || exit 1; done",
         ),
@@ -104,7 +102,7 @@ fn a_box_lives_through_a_missing_disk_and_a_full_one() {
     let media = disks::media(&bench);
     secrets::hand_over(&disk);
     let (script, count) = up();
-    let script = format!("{script}{}{}{}", secrets::look(), backup::SCRIPT, full::FILL);
+    let script = format!("{script}{}{}{}{}", secrets::look(), secrets::leaks(), backup::SCRIPT, full::FILL);
 
     // Without the disk at first; at the end the state partition is filled to the last block.
     let options = with_units(&MachineOptions::default(), [probe("up", When::Ready, &script)]);
@@ -114,6 +112,7 @@ fn a_box_lives_through_a_missing_disk_and_a_full_one() {
     let printed = run.checks("up", count);
     assert_up(&printed);
     secrets::assert_placed(&printed);
+    secrets::assert_nowhere_else(&printed);
     backup::assert_restored(&printed);
     // Nothing that ends makes room again.
     run.cut_power();

@@ -140,14 +140,14 @@ impl Bench {
         let folder = self.folder.path().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         let disk = BoxDisk { path: folder.join("disk.raw"), folder };
-        self.flash(&disk);
+        self.flash(&disk, &["--size", "12G"]);
         disk
     }
 
-    /// Flashes `disk` as a user does; the receipt.
-    pub fn flash(&self, disk: &BoxDisk) -> String {
+    /// Flashes `disk` as a user does, with these further arguments; the receipt.
+    pub fn flash(&self, disk: &BoxDisk, arguments: &[&str]) -> String {
         let call = crate::built::call("flash").arg(&self.image).arg("--to").arg(&disk.path);
-        String::from_utf8(call.args(["--size", "12G"]).output().unwrap()).unwrap()
+        String::from_utf8(call.args(arguments).output().unwrap()).unwrap()
     }
 
     /// The files in the folder `path` of the ESP of `disk`, which is switched off.

@@ -15,6 +15,7 @@ mod full;
 mod harness;
 mod image;
 mod lab;
+mod lab_box;
 mod network;
 mod packages;
 mod patching;

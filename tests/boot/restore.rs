@@ -5,14 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use boxwright::secrets::{Handover, Restore};
 use boxwright::tool::{Running, Tool};
 use boxwright::vm::{BoxDisk, MachineOptions, Network, Unit};
 
 use crate::harness::{Bench, When, probe, value, with_units};
+use crate::secrets;
 use crate::support::go;
-use crate::{profiles, secrets};
 
+const PROFILE: &str = "tests/boot/restore.toml";
 /// Where the profile looks for it: 10.0.2.2 is this computer, seen from the machine.
 const PORT: u16 = 19443;
 const KEYS: [&str; 2] = ["AKIDFORTESTS", "a secret key for tests"];
@@ -102,37 +102,42 @@ impl Drop for Server {
     }
 }
 
-fn hand_over(disk: &BoxDisk, handover: &Handover) {
+/// A disk of `size` from the profile and its secrets, made as a user makes it.
+fn flashed(bench: &Bench, name: &str, size: &str, restore: &[&str]) -> BoxDisk {
+    let folder = bench.path(name);
+    fs::create_dir_all(&folder).unwrap();
+    let disk = BoxDisk { path: folder.join("disk.raw"), folder };
     let text = format!(
         "[box]\nbackup-password = 'a password for tests'\nbackup-boxes-key-id = '{}'\nbackup-boxes-secret-key = '{}'\n",
         KEYS[0], KEYS[1]
     );
     let file = secrets::written(&disk.folder, &text);
-    secrets::hand_over_with(disk, &profiles::project().join("tests/boot/restore.toml"), &file, handover);
+    let own = ["--size", size, "--secrets", file.to_str().unwrap(), "--profile", PROFILE];
+    let receipt = bench.flash(&disk, &[&own, restore].concat());
+    assert!(receipt.contains("secrets"), "{receipt}");
+    disk
 }
 
 #[test]
 fn a_failed_host_is_replaced() {
-    let Some(bench) = Bench::with_containers("tests/boot/restore.toml") else { return };
+    let Some(bench) = Bench::with_containers(PROFILE) else { return };
     let folder = bench.path("s3");
     let Some(server) = Server::start(&folder) else { return };
     let options = MachineOptions { network: Network::Open, ..MachineOptions::default() };
 
-    let first = bench.disk("first");
-    hand_over(&first, &Handover { incarnation: Some(1_790_000_000), ..Handover::default() });
-    let script = format!("{WRITE}{LOOK}");
+    let first = flashed(&bench, "first", "12G", &[]);
+    let script = format!("{}{WRITE}{LOOK}", secrets::leaks());
     let mut run =
         bench.start(&first, &with_units(&options, [server.trusted(), probe("write", When::Ready, &script)]));
     let before = run.probe("write", LONG);
     run.cut_power();
+    secrets::assert_nowhere_else(&before);
     assert_eq!(value(&before, "rows").split('|').next(), Some("5000"), "{before:#?}");
     assert_eq!(value(&before, "written"), value(&before, "restored"), "{before:#?}");
     fs::remove_file(&first.path).unwrap();
 
     // Another size, and a further disk, which gives the ethernet port another name.
-    let second = bench.disk_of("second", 20 << 30);
-    let restore = Some(Restore::latest());
-    hand_over(&second, &Handover { incarnation: Some(1_790_000_001), restore, rehearsal: false });
+    let second = flashed(&bench, "second", "20G", &["--restore", "latest"]);
     let another = MachineOptions { disks: vec![bench.empty("another", 64 << 20)], ..options };
     let begin = Instant::now();
     let mut run =

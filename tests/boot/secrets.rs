@@ -86,16 +86,11 @@ pub fn hand_over(disk: &BoxDisk) {
 
 /// Hands the secrets in `file` to the disk of a box with that profile.
 pub fn hand_over_file(disk: &BoxDisk, profile: &Path, file: &Path) {
-    hand_over_with(disk, profile, file, &Handover::default());
-}
-
-/// As [`hand_over_file`], with what goes along with the secrets.
-pub fn hand_over_with(disk: &BoxDisk, profile: &Path, file: &Path, handover: &Handover) {
     let checked = profiles::checked(profile);
     let needs = Needs::of(&checked, checked.catalog()).unwrap();
     let secrets = Secrets::load(file, &needs).map_err(|findings| findings.render(false)).unwrap();
     assert!(secrets.findings().list.is_empty(), "{}", secrets.findings().render(false));
-    disk.write_secrets(&secrets.bundle(handover).unwrap()).unwrap();
+    disk.write_secrets(&secrets.bundle(&Handover::default()).unwrap()).unwrap();
 }
 
 /// Prints the secrets' files, for [`assert_placed`], and a digest of what is in them.
@@ -106,6 +101,22 @@ pub fn look() -> String {
      echo \"store $(stat -c %a /var/lib/boxwright/secrets /var/lib/boxwright/secrets/* | sort | uniq | paste -sd ' ' -)\"\n\
      cd /\n"
     .to_owned()
+}
+
+/// Looks for each secret of a running box where none may be: in the journal, in the arguments of processes, in what Docker says of
+/// its containers; for [`assert_nowhere_else`].
+pub fn leaks() -> String {
+    format!("python3 - <<'END'\n{}END\n", include_str!("leaks.py"))
+}
+
+/// Holds what [`leaks`] printed against what may be.
+pub fn assert_nowhere_else(printed: &[String]) {
+    let found: Vec<&String> = printed.iter().filter(|line| line.starts_with("leak ")).collect();
+    assert!(found.is_empty(), "{found:?}");
+    // That it would have been found: what was planted is, in each place.
+    let planted: Vec<&str> = printed.iter().filter_map(|line| line.strip_prefix("planted ")).collect();
+    assert_eq!(planted, ["docker inspect", "the arguments of a process", "the journal"], "{printed:?}");
+    assert!(value(printed, "searched-for").parse::<u32>().unwrap() > 3, "{printed:?}");
 }
 
 /// Holds what [`look`] printed against what services.toml needs.

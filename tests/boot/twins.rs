@@ -42,7 +42,7 @@ fn of_two_flashed_disks_the_one_that_was_started_is_used() {
     // Flashed again, the box that was started keeps what it has made.
     let made = |disk: &BoxDisk| layout(disk).partitions.split_off(before.partitions.len());
     let kept = made(&disk);
-    assert!(bench.flash(&disk).contains("kept         _empty, _empty, system, state"));
+    assert!(bench.flash(&disk, &["--size", "12G"]).contains("kept         _empty, _empty, system, state"));
     assert_eq!(made(&disk), kept);
     // The other one starts as well, with that beside it, and its receipt is on its ESP.
     let options = MachineOptions { disks: vec![disk.path.clone()], ..MachineOptions::default() };
