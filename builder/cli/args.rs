@@ -106,10 +106,14 @@ pub enum Verb {
 #[derive(Debug, Args)]
 pub struct New {
     /// The box's name; the profile becomes profiles/NAME.toml
-    pub name: String,
+    #[arg(required_unless_present = "ci")]
+    pub name: Option<String>,
     /// The profile to start from: a name in profiles/, or a file
     #[arg(long, value_name = "PROFILE", default_value = "minimal")]
     pub from: String,
+    /// Write what a CI (github, gitlab, shell) needs to build, verify and compare all boxes, in place of a profile
+    #[arg(long, value_name = "CI", hide_possible_values = true, conflicts_with_all = ["name", "from"])]
+    pub ci: Option<super::recipe::Ci>,
 }
 
 /// `import`

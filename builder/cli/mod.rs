@@ -18,6 +18,7 @@ mod new;
 mod output;
 mod profile;
 mod prompt;
+mod recipe;
 mod recovery_sheet;
 mod rehearse;
 mod render;

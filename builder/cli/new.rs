@@ -6,14 +6,18 @@ use anyhow::{Context as _, bail};
 
 use super::Session;
 use super::args::New;
-use super::surroundings;
+use super::{recipe, surroundings};
 use crate::diag::InputError;
 use crate::profile::load;
 
 pub(super) fn run(session: &Session, arguments: &New) -> anyhow::Result<()> {
+    if let Some(ci) = arguments.ci {
+        return recipe::run(session, ci);
+    }
     let project = surroundings::project(&session.global, Path::new("."))?;
     let profiles = project.join("profiles");
-    let name = arguments.name.strip_suffix(".toml").unwrap_or(&arguments.name);
+    let name = arguments.name.as_deref().unwrap_or_default();
+    let name = name.strip_suffix(".toml").unwrap_or(name);
     if !crate::catalog::is_label(name) {
         let reason = "a box's name is made of small letters, digits and hyphens";
         return Err(InputError(format!("`{name}` cannot be a box's name: {reason}")).into());
