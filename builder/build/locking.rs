@@ -76,6 +76,34 @@ impl Subject<'_> {
         Ok(lock)
     }
 
+    /// What keeps the lock from being used as it is: sentences, none if it fits. Nothing is fetched or changed.
+    ///
+    /// # Errors
+    /// If the lock or the project cannot be read.
+    pub fn review(&self, project: &Path) -> Result<Vec<String>> {
+        let path = self.lock_path();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(vec!["there is no lock: `boxwright lock` makes it".to_owned()]);
+            }
+            Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+        };
+        let lock = match lock::format::parse(&text) {
+            Ok(lock) => lock,
+            Err(error) => return Ok(vec![format!("{error:#}")]),
+        };
+        let mut reasons = lock::faults(&text, &lock);
+        let wishes = self.request().load(project)?;
+        reasons.extend(stale::check_request(&lock, &wishes).err().map(|reason| reason.to_string()));
+        let known: BTreeSet<&String> = lock.images.iter().map(|image| &image.reference).collect();
+        let missing = self.references().into_iter().filter(|reference| !known.contains(reference));
+        reasons.extend(missing.map(|image| {
+            format!("it lacks the container image {image}: `boxwright lock` adds it, and moves nothing")
+        }));
+        Ok(reasons)
+    }
+
     fn check_fits(&self, lock: &Lock, path: &Path, context: &Context) -> Result<()> {
         let wishes = self.request().load(&context.project)?;
         stale::check_request(lock, &wishes).with_context(|| format!("using {}", path.display()))

@@ -13,6 +13,7 @@ mod obtain;
 mod render;
 mod request;
 mod resolve;
+mod review;
 pub mod stale;
 mod suites;
 
@@ -20,3 +21,4 @@ pub use format::{Archive, Image, Lock, Package, SCHEMA, load, save};
 pub use obtain::{fetch, total_size};
 pub use request::{PackageRequest, Wishes};
 pub use resolve::{Resolved, resolve_packages, update};
+pub use review::faults;

@@ -5,6 +5,7 @@ use std::fs;
 
 use boxwright::context::Context;
 use boxwright::diag::InputError;
+use boxwright::diff::{self, Owners};
 use boxwright::lock::{self, Lock, PackageRequest, Resolved};
 
 use crate::downloads::context;
@@ -142,9 +143,9 @@ fn an_update_keeps_or_raises_the_version_and_tells_what_moved() {
     world.publish(&STABLE, &[deb("library", "1.0-1+sec2", "")], |release| release);
     let second = lock::update(Some(&first), world.resolve(&[]).unwrap(), vec![]);
     assert!(second.version > first.version);
-    let changes: Vec<String> =
-        lock::stale::changes(&first, &second).iter().map(ToString::to_string).collect();
-    assert_eq!(changes, ["library 1.0-1+sec1 → 1.0-1+sec2"; 2]);
+    let difference = diff::compare_locks(["old", "new"], &first, &second, &Owners::default());
+    let moved = "~ library 1.0-1+sec1 → 1.0-1+sec2";
+    assert_eq!(diff::moved(&difference), [format!("{moved} (base)"), format!("{moved} (tools)")]);
 }
 
 #[test]
