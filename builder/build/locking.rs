@@ -72,6 +72,7 @@ impl Subject<'_> {
         let images = self.resolve_images(&self.references(), &lock, context)?;
         lock.images = keep_known(images, old);
         lock.images.sort();
+        let lock = renumbered(lock, old);
         lock::save(&lock, &self.lock_path())?;
         Ok(lock)
     }
@@ -109,7 +110,7 @@ impl Subject<'_> {
         stale::check_request(lock, &wishes).with_context(|| format!("using {}", path.display()))
     }
 
-    fn request(&self) -> PackageRequest {
+    pub(super) fn request(&self) -> PackageRequest {
         let profile = self.checked.profile();
         PackageRequest {
             distribution: self.checked.distribution().name.clone(),
@@ -119,11 +120,11 @@ impl Subject<'_> {
         }
     }
 
-    fn references(&self) -> BTreeSet<String> {
+    pub(super) fn references(&self) -> BTreeSet<String> {
         images::references(self.checked, self.plan)
     }
 
-    fn resolve_images(
+    pub(super) fn resolve_images(
         &self,
         references: &BTreeSet<String>,
         lock: &Lock,
@@ -162,7 +163,7 @@ fn prepared(packages: Vec<&Package>, lock: &Lock, context: &Context) -> Result<T
 }
 
 /// `images`, where those that could not be resolved now keep what `old` knew of them.
-fn keep_known(images: Vec<Image>, old: Option<&Lock>) -> Vec<Image> {
+pub(super) fn keep_known(images: Vec<Image>, old: Option<&Lock>) -> Vec<Image> {
     let known: BTreeMap<&str, &Image> =
         old.iter().flat_map(|lock| &lock.images).map(|image| (image.reference.as_str(), image)).collect();
     let keep = |image: Image| match known.get(image.reference.as_str()) {
@@ -170,6 +171,14 @@ fn keep_known(images: Vec<Image>, old: Option<&Lock>) -> Vec<Image> {
         _ => image,
     };
     images.into_iter().map(keep).collect()
+}
+
+/// `lock`, with a larger version than `old` if only container images have moved: a change of packages has raised it already.
+pub(super) fn renumbered(mut lock: Lock, old: Option<&Lock>) -> Lock {
+    if old.is_some_and(|old| old.version == lock.version && *old != lock) {
+        lock.version += 1;
+    }
+    lock
 }
 
 fn list(references: &BTreeSet<String>) -> String {

@@ -257,6 +257,9 @@ pub struct Graph {
 pub struct Lock {
     /// The profile
     pub profile: PathBuf,
+    /// With --update: only these packages, services or container images, or `tools`; all else stays
+    #[arg(value_name = "NAME", requires = "update")]
+    pub names: Vec<String>,
     /// Take the newest of everything, though there is a lock already
     #[arg(long)]
     pub update: bool,

@@ -7,6 +7,7 @@ use super::Session;
 use super::args::Lock;
 use super::output::{self, Rejected};
 use super::subject::Owned;
+use crate::diag::InputError;
 use crate::diff::{self, Owners};
 use crate::lock::{self, format};
 
@@ -21,6 +22,12 @@ pub(super) fn run(session: &Session, arguments: &Lock) -> anyhow::Result<()> {
     let old = lock::load(&path)?;
     let new = match &old {
         Some(_) if !arguments.update => subject.lock(&context)?,
+        Some(old) if !arguments.names.is_empty() => subject.update_named(old, &arguments.names, &context)?,
+        None if !arguments.names.is_empty() => {
+            let advice =
+                format!("there is no {} yet: `boxwright lock` makes it, of the newest", path.display());
+            return Err(InputError(advice).into());
+        }
         _ => subject.update(old.as_ref(), &context)?,
     };
     if tidied(&new, &path)? {
