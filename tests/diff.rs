@@ -5,14 +5,17 @@
 #![allow(clippy::disallowed_methods, reason = "these tests start the program as people do")]
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
+use boxwright::build::manifest::{self, Manifest, Part};
 use boxwright::diff::{
     Changed, Difference, FileChange, FileState, Hostname, Kind, Owners, UnitState, compare_locks, markdown,
     text,
 };
-use boxwright::lock;
+use boxwright::digest::Sha256;
+use boxwright::lock::{self, Lock};
 use boxwright::profile::Audience;
 use serde_json::Value;
 use snapbox::{Assert, Data};
@@ -219,4 +222,129 @@ fn a_lock_that_fits_passes_and_one_out_of_order_is_tidied() {
     let (code, _, stderr) = run(&["lock", "--offline", &minimal]);
     assert_eq!((code, fs::read_to_string(&path).unwrap()), (Some(0), written), "{stderr}");
     assert_eq!(check().0, Some(0));
+}
+
+/// Names that mean nothing are told before anything is fetched.
+#[test]
+fn names_to_update_are_known_ones() {
+    let (_folder, minimal, _) = profiles();
+    let update = |flags: &[&str]| run(&[&["lock", &minimal, "opensll", "--offline"], flags].concat());
+    assert_eq!(update(&[]).0, Some(2), "without --update there is nothing to name");
+    let (code, _, stderr) = update(&["--update"]);
+    assert!(code == Some(1) && stderr.contains("minimal.lock yet"), "{stderr}");
+    fs::copy("tests/diff/old.lock", Path::new(&minimal).with_extension("lock")).unwrap();
+    let (code, _, stderr) = update(&["--update"]);
+    assert!(code == Some(1) && stderr.contains("called `opensll`; did you mean `openssl`?"), "{stderr}");
+}
+
+/// A package whose only file is its changelog.
+fn deb(name: &str, changelog: &str) -> Vec<u8> {
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let tar = |path: &str, bytes: &[u8]| {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        builder.append_data(&mut header, path, bytes).unwrap();
+        builder.into_inner().unwrap()
+    };
+    let data = tar(&format!("usr/share/doc/{name}/changelog.Debian.gz"), &gzip(changelog.as_bytes()));
+    let members = [
+        ("debian-binary", b"2.0\n".to_vec()),
+        ("control.tar", tar("control", b"")),
+        ("data.tar.gz", gzip(&data)),
+    ];
+    let mut file = b"!<arch>\n".to_vec();
+    for (name, mut bytes) in members {
+        file.extend(
+            format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, bytes.len()).bytes(),
+        );
+        if bytes.len() % 2 == 1 {
+            bytes.push(b'\n');
+        }
+        file.extend(bytes);
+    }
+    file
+}
+
+/// The manifest and the lock of an image that was taken away, in `folder`.
+fn image(folder: &Path, name: &str, release: &str, lock: &Lock, filled: u64) -> String {
+    let image = folder.join(name).with_extension("img");
+    let digest = Sha256::of_bytes(release.as_bytes());
+    let part = |name: &str, size, filled| Part {
+        name: name.to_owned(),
+        guid: String::new(),
+        size,
+        filled,
+        root_hash: None,
+    };
+    let manifest = Manifest {
+        schema: manifest::SCHEMA,
+        name: "attic".into(),
+        release: digest,
+        version: lock.version,
+        time: lock.time,
+        distribution: "debian-13".into(),
+        platform: "uefi-x86_64".into(),
+        encrypt: None,
+        inputs: digest,
+        parts: vec![
+            part("esp", 1 << 30, None),
+            part(&format!("base_{}", lock.version), 2 << 30, Some(filled)),
+        ],
+        size: 4 << 30,
+        written: 1 << 30,
+        fingerprint: digest,
+        content: None,
+        embedded: vec![],
+        unresolved: vec![],
+    };
+    manifest.save(&image).unwrap();
+    lock::save(lock, &image.with_extension("lock")).unwrap();
+    image.to_str().unwrap().to_owned()
+}
+
+/// Images are compared by what lies beside them; CVEs are those of the changelogs of packages that the cache has.
+#[test]
+fn images_are_compared_with_the_cves_that_changelogs_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |name: &str| lock::load(&Path::new(FOLDER).join(name)).unwrap().unwrap();
+    let (old, mut new) = (load("old.lock"), load("new.lock"));
+    let changelog = "openssl (3.5.4-1~deb13u1) trixie-security; urgency=high\n\n  * CVE-2026-11111\n\n\
+                     openssl (3.5.1-1) unstable; urgency=low\n\n  * CVE-2025-22222\n";
+    let bytes = deb("openssl", changelog);
+    let digest = Sha256::of_bytes(&bytes);
+    new.packages.iter_mut().find(|package| package.name == "openssl").unwrap().sha256 = digest;
+    let (old, new) =
+        (image(folder.path(), "old", "1", &old, 5 << 20), image(folder.path(), "new", "2", &new, 6 << 20));
+    let cache = folder.path().join("cache");
+    let report = || {
+        let (code, stdout, stderr) = run(&["diff", &old, &new, "--cache", cache.to_str().unwrap()]);
+        assert_eq!(code, Some(0), "{stderr}");
+        stdout
+    };
+    let said = report();
+    assert!(said.contains("CVEs fixed in openssl: the cache has no package"), "{said}");
+    assert!(!cache.exists(), "a comparison makes no cache");
+
+    let name = digest.to_string();
+    fs::create_dir_all(cache.join("objects").join(&name[..2])).unwrap();
+    fs::write(cache.join("objects").join(&name[..2]).join(&name), bytes).unwrap();
+    let said = report();
+    let line = "~ openssl 3.5.1-1 → 3.5.4-1~deb13u1 (base; fixes CVE-2026-11111)\n";
+    assert!(said.contains(line) && !said.contains("CVEs fixed in"), "{said}");
+    assert!(said.contains("~ base (filled) 5.00 MiB → 6.00 MiB (1.00 MiB more)"), "{said}");
+    assert!(said.contains("~ release ") && said.contains("~ version 2026112001 → 2026112201"), "{said}");
+
+    // An image that is there must be the one that the manifest is about.
+    fs::write(&new, vec![0; 4096]).unwrap();
+    let (code, _, stderr) = run(&["diff", &old, &new]);
+    assert!(code == Some(1) && stderr.contains("was changed after it was built"), "{stderr}");
 }

@@ -8,7 +8,7 @@ use super::locking::{Subject, keep_known, renumbered};
 use crate::context::Context;
 use crate::diag::InputError;
 use crate::images;
-use crate::lock::{self, Keep, Lock, Wishes};
+use crate::lock::{self, Image, Keep, Lock, Wishes};
 
 /// The name of all tools together.
 const TOOLS: &str = "tools";
@@ -41,16 +41,9 @@ impl Subject<'_> {
             old.clone()
         };
         let wanted = self.references();
-        let known: BTreeSet<&String> = old.images.iter().map(|image| &image.reference).collect();
-        let moving: BTreeSet<String> = wanted
-            .iter()
-            .filter(|reference| meant.images.contains(*reference) || !known.contains(reference))
-            .cloned()
-            .collect();
+        let moving = moving(&old.images, &wanted, &meant.images);
         let moved = keep_known(self.resolve_images(&moving, &lock, context)?, Some(old));
-        lock.images.retain(|image| wanted.contains(&image.reference) && !moving.contains(&image.reference));
-        lock.images.extend(moved);
-        lock.images.sort();
+        lock.images = replaced(&old.images, &wanted, moved);
         let lock = renumbered(lock, Some(old));
         lock::save(&lock, &self.lock_path())?;
         Ok(lock)
@@ -106,6 +99,23 @@ fn meant(
         unknown.join("\n")
     ))
     .into())
+}
+
+/// The images to look up: those that were named, and those that the lock has not got.
+fn moving(old: &[Image], wanted: &BTreeSet<String>, named: &BTreeSet<String>) -> BTreeSet<String> {
+    let known: BTreeSet<&String> = old.iter().map(|image| &image.reference).collect();
+    wanted.iter().filter(|image| named.contains(*image) || !known.contains(image)).cloned().collect()
+}
+
+/// The images that are wanted, sorted: `moved`, and otherwise what `old` has.
+fn replaced(old: &[Image], wanted: &BTreeSet<String>, moved: Vec<Image>) -> Vec<Image> {
+    let stays = |image: &&Image| {
+        wanted.contains(&image.reference) && !moved.iter().any(|other| other.reference == image.reference)
+    };
+    let mut images: Vec<Image> = old.iter().filter(stays).cloned().collect();
+    images.extend(moved);
+    images.sort();
+    images
 }
 
 /// Whether an image is called `name`: the whole reference, or less of it at either end.
@@ -167,5 +177,22 @@ mod tests {
         for part in ["`opensl`; did you mean `openssl`?", "`edis`; did you mean `redis`?", "called `zzz`\n"] {
             assert!(said.contains(part), "{said}");
         }
+    }
+
+    #[test]
+    fn images_that_are_not_named_stay_and_those_not_wanted_go() {
+        let image = |reference: &str, digest: &str| Image {
+            reference: reference.to_owned(),
+            digest: Some(digest.to_owned()),
+            config: None,
+            size: None,
+        };
+        let set =
+            |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+        let old = [image("a", "1"), image("b", "1"), image("gone", "1")];
+        let wanted = set(&["a", "b", "new"]);
+        assert_eq!(moving(&old, &wanted, &set(&["b"])), set(&["b", "new"]));
+        let next = replaced(&old, &wanted, vec![image("new", "2"), image("b", "2")]);
+        assert_eq!(next, [image("a", "1"), image("b", "2"), image("new", "2")]);
     }
 }

@@ -18,9 +18,9 @@ use crate::tree::Tree;
 /// `diff`
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Packages, container images, services, host names, ports, networks, units, files,
-sizes: of profiles all but sizes, of locks and images what they say of it.
-Whether anything differs is no failure; `--json` says it as `differs`.")]
+Profiles are compared with the locks beside them; nothing is built or fetched.
+Differences are no failure: the exit code is 0 with and without them, and --json
+says whether there are any (`differs`).")]
 pub struct Diff {
     /// A profile, a lock, or an image with its manifest and lock beside it
     pub old: PathBuf,

@@ -42,10 +42,11 @@ fn hostnames(plan: &Plan) -> BTreeMap<String, Hostname> {
 }
 
 fn ports(plan: &Plan) -> BTreeMap<String, PublishedPort> {
-    plan.ports
-        .iter()
-        .map(|port| (format!("{}/{} {}", port.port, port.protocol, port.source), port.clone()))
-        .collect()
+    let name = |port: &PublishedPort| {
+        let from = if port.source == "edge" { "from Cloudflare" } else { "from home" };
+        format!("{}/{} {from}", port.port, port.protocol)
+    };
+    plan.ports.iter().map(|port| (name(port), port.clone())).collect()
 }
 
 fn networks(plan: &Plan) -> BTreeMap<String, NetworkPlan> {
