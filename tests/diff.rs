@@ -38,6 +38,8 @@ fn difference() -> Difference {
         change("films.example.com", host("jellyfin", Audience::Admin), host("jellyfin", Audience::Everyone)),
         change("kuma.example.com", host("uptime-kuma", Audience::Family), None),
     ];
+    let openssl = difference.packages.iter_mut().find(|package| package.name == "openssl").unwrap();
+    openssl.fixed = Some((0..10).map(|number| format!("CVE-2026-1000{number}")).collect());
     difference.units = vec![change("bw-service@plex.service", None, Some(UnitState::Enabled))];
     difference.sizes = vec![change("image", Some(600 << 20), Some(640 << 20))];
     let state = |mode: &str, size| {

@@ -25,8 +25,14 @@ const NAMED: usize = 5;
 /// Where the changelog is: of a package of Debian's, and of one that is Debian's own.
 const PLACES: [&str; 2] = ["changelog.Debian.gz", "changelog.gz"];
 
-/// Folder of the source in the archive, old and new version.
-type Source<'a> = (&'a str, String, String);
+/// A source whose packages moved from one version to another.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Source {
+    /// Its folder in the archive.
+    folder: String,
+    old: String,
+    new: String,
+}
 
 /// Adds to every upgraded package of the box which CVEs were fixed, as far as the cache in the folder `cache` has the packages
 /// of the lock `new`; says of the others that they were not looked at.
@@ -34,27 +40,25 @@ type Source<'a> = (&'a str, String, String);
 /// # Errors
 /// If the cache cannot be read, or a package in it is damaged.
 pub fn look_for_fixes(difference: &mut Difference, new: &Lock, cache: &Path) -> Result<()> {
-    let packages: BTreeMap<&str, &Package> =
-        new.packages.iter().map(|package| (package.name.as_str(), package)).collect();
-    let mut sources: BTreeMap<Source<'_>, Vec<&Package>> = BTreeMap::new();
+    let mut sources: BTreeMap<Source, BTreeSet<String>> = BTreeMap::new();
     for change in upgraded(difference) {
-        let (Some(package), Some(old)) = (packages.get(change.name.as_str()), &change.old) else { continue };
-        let folder = package.path.rsplit_once('/').map_or("", |(folder, _)| folder);
-        sources.entry((folder, old.clone(), package.version.clone())).or_default().push(package);
+        let package = new.packages.iter().find(|package| package.name == change.name);
+        if let (Some(package), Some(old)) = (package, &change.old) {
+            let source = Source { folder: folder(package), old: old.clone(), new: package.version.clone() };
+            sources.entry(source).or_default().insert(package.name.clone());
+        }
     }
     // A cache that nobody has made yet is not made for this.
     let cache = cache.join("objects").is_dir().then(|| Cache::open(cache)).transpose()?;
-    let mut found: BTreeMap<String, Option<Vec<String>>> = BTreeMap::new();
-    for ((_, old, new), packages) in &mut sources {
-        let fixed = match &cache {
-            Some(cache) => of_source(packages, [old, new], cache)?,
-            None => None,
-        };
-        found.extend(packages.iter().map(|package| (package.name.clone(), fixed.clone())));
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (source, names) in sources {
+        let fixed =
+            cache.as_ref().map(|cache| of_source(&source, &new.packages, cache)).transpose()?.flatten();
+        found.extend(fixed.iter().flat_map(|fixed| names.iter().map(|name| (name.clone(), fixed.clone()))));
     }
     for change in &mut difference.packages {
         if is_upgraded(change) {
-            change.fixed = found.get(&change.name).cloned().flatten();
+            change.fixed = found.get(&change.name).cloned();
         }
     }
     let unknown: Vec<&str> = upgraded(difference)
@@ -89,21 +93,25 @@ fn sentence(names: &[&str]) -> Option<String> {
     })
 }
 
-/// The CVEs of one source, from the smallest of its packages that is in the cache and has the changelog.
-fn of_source(
-    packages: &mut [&Package],
-    [old, new]: [&String; 2],
-    cache: &Cache,
-) -> Result<Option<Vec<String>>> {
-    packages.sort_by_key(|package| (package.size, package.name.clone()));
+/// The CVEs of one source, from the smallest of its packages that is in the cache and has the changelog. That may be one that
+/// did not move, but came: the kernel's has its version in its name.
+fn of_source(source: &Source, packages: &[Package], cache: &Cache) -> Result<Option<Vec<String>>> {
+    let same = |package: &&Package| folder(package) == source.folder && package.version == source.new;
+    let mut packages: Vec<&Package> = packages.iter().filter(same).collect();
+    packages.sort_by_key(|package| (package.size, &package.name));
     for package in packages {
         let Some(path) = cache.find(&package.sha256)? else { continue };
-        let fixed = changelog(&path, &package.name)?.and_then(|text| fixed(&text, old, new));
+        let fixed = changelog(&path, &package.name)?.and_then(|text| fixed(&text, &source.old, &source.new));
         if fixed.is_some() {
             return Ok(fixed);
         }
     }
     Ok(None)
+}
+
+/// The folder of a package's source in the archive.
+fn folder(package: &Package) -> String {
+    package.path.rsplit_once('/').map(|(folder, _)| folder.to_owned()).unwrap_or_default()
 }
 
 /// The changelog in the package at `path`, if it has its own: the folder may be a link to another package's.
@@ -130,9 +138,9 @@ fn fixed(changelog: &str, old: &str, new: &str) -> Option<Vec<String>> {
     let (mut known, mut meant) = (false, false);
     for line in changelog.lines() {
         if let Some(version) = entry(line) {
-            let order = version::compare(version, new);
+            let order = version::compare(&version, new);
             known |= order == Ordering::Equal;
-            meant = order != Ordering::Greater && version::compare(version, old) == Ordering::Greater;
+            meant = order != Ordering::Greater && version::compare(&version, old) == Ordering::Greater;
         }
         if meant {
             found.extend(cves(line));
@@ -142,10 +150,18 @@ fn fixed(changelog: &str, old: &str, new: &str) -> Option<Vec<String>> {
 }
 
 /// The version of an entry, if `line` begins one: `openssl (3.5.4-1) trixie; urgency=medium`.
-fn entry(line: &str) -> Option<&str> {
+///
+/// Sources of signed programs are made from another source, and write its version without a hyphen: `linux-signed-amd64
+/// (6.12.117+1)` is `linux (6.12.117-1)`, which is what its packages are called.
+fn entry(line: &str) -> Option<String> {
     let (name, rest) = line.split_once(" (")?;
     let (version, rest) = rest.split_once(')')?;
     let begins = !name.is_empty() && !name.contains(char::is_whitespace) && rest.contains(';');
+    let signed = name.contains("-signed-") && !version.contains('-');
+    let version = match version.rsplit_once('+') {
+        Some((upstream, revision)) if signed => format!("{upstream}-{revision}"),
+        _ => version.to_owned(),
+    };
     begins.then_some(version)
 }
 
@@ -206,6 +222,13 @@ x (3.5.1-1) unstable; urgency=medium
         );
         assert_eq!(all("3.5.1-1", "3.5.1-1+deb13u1"), list(&["CVE-2025-1111"]));
         assert_eq!(all("3.5.1-1+deb13u1", "3.5.3-1"), None, "there is no such entry");
+    }
+
+    #[test]
+    fn the_kernels_changelog_is_that_of_its_signed_source() {
+        let text = "linux-signed-amd64 (6.12.117+1) trixie-security; urgency=high\n\n  * CVE-2026-3333\n\n\
+                    linux (6.12.107-1) trixie-security; urgency=high\n\n  * CVE-2026-4444\n";
+        assert_eq!(fixed(text, "6.12.107-1", "6.12.117-1"), Some(vec!["CVE-2026-3333".to_owned()]));
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::ui::human_bytes;
 /// How much of a digest a person is shown: `sha256:` and twelve digits.
 const SHORT: usize = 19;
 
+/// How many CVEs of a package are named.
+const NAMED: usize = 8;
+
 /// Rows about one subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Section {
@@ -171,8 +174,13 @@ fn package(change: &PackageChange) -> Row {
         _ => {}
     }
     if let Some(fixed) = change.fixed.as_ref().filter(|fixed| !fixed.is_empty()) {
-        note.push_str("; fixes ");
-        note.push_str(&fixed.join(", "));
+        let named = fixed.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        note.push_str(&format!("; fixes {named}"));
+        // A kernel's may be a thousand; JSON has them all.
+        match fixed.len().saturating_sub(NAMED) {
+            0 => {}
+            more => note.push_str(&format!(" and {more} more")),
+        }
     }
     Row { name: change.name.clone(), old: change.old.clone(), new: change.new.clone(), note }
 }
