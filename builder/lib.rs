@@ -13,6 +13,7 @@ pub mod cli;
 pub mod context;
 pub mod debian;
 pub mod diag;
+pub mod diff;
 pub mod digest;
 pub mod disk;
 pub mod fetch;

@@ -72,8 +72,37 @@ impl Subject<'_> {
         let images = self.resolve_images(&self.references(), &lock, context)?;
         lock.images = keep_known(images, old);
         lock.images.sort();
+        let lock = renumbered(lock, old);
         lock::save(&lock, &self.lock_path())?;
         Ok(lock)
+    }
+
+    /// What keeps the lock from being used as it is: sentences, none if it fits. Nothing is fetched or changed.
+    ///
+    /// # Errors
+    /// If the lock or the project cannot be read.
+    pub fn review(&self, project: &Path) -> Result<Vec<String>> {
+        let path = self.lock_path();
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(vec!["there is no lock: `boxwright lock` makes it".to_owned()]);
+            }
+            Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+        };
+        let lock = match lock::format::parse(&text) {
+            Ok(lock) => lock,
+            Err(error) => return Ok(vec![format!("{error:#}")]),
+        };
+        let mut reasons = lock::faults(&text, &lock);
+        let wishes = self.request().load(project)?;
+        reasons.extend(stale::check_request(&lock, &wishes).err().map(|reason| reason.to_string()));
+        let known: BTreeSet<&String> = lock.images.iter().map(|image| &image.reference).collect();
+        let missing = self.references().into_iter().filter(|reference| !known.contains(reference));
+        reasons.extend(missing.map(|image| {
+            format!("it lacks the container image {image}: `boxwright lock` adds it, and moves nothing")
+        }));
+        Ok(reasons)
     }
 
     fn check_fits(&self, lock: &Lock, path: &Path, context: &Context) -> Result<()> {
@@ -81,7 +110,7 @@ impl Subject<'_> {
         stale::check_request(lock, &wishes).with_context(|| format!("using {}", path.display()))
     }
 
-    fn request(&self) -> PackageRequest {
+    pub(super) fn request(&self) -> PackageRequest {
         let profile = self.checked.profile();
         PackageRequest {
             distribution: self.checked.distribution().name.clone(),
@@ -91,11 +120,11 @@ impl Subject<'_> {
         }
     }
 
-    fn references(&self) -> BTreeSet<String> {
+    pub(super) fn references(&self) -> BTreeSet<String> {
         images::references(self.checked, self.plan)
     }
 
-    fn resolve_images(
+    pub(super) fn resolve_images(
         &self,
         references: &BTreeSet<String>,
         lock: &Lock,
@@ -134,7 +163,7 @@ fn prepared(packages: Vec<&Package>, lock: &Lock, context: &Context) -> Result<T
 }
 
 /// `images`, where those that could not be resolved now keep what `old` knew of them.
-fn keep_known(images: Vec<Image>, old: Option<&Lock>) -> Vec<Image> {
+pub(super) fn keep_known(images: Vec<Image>, old: Option<&Lock>) -> Vec<Image> {
     let known: BTreeMap<&str, &Image> =
         old.iter().flat_map(|lock| &lock.images).map(|image| (image.reference.as_str(), image)).collect();
     let keep = |image: Image| match known.get(image.reference.as_str()) {
@@ -142,6 +171,14 @@ fn keep_known(images: Vec<Image>, old: Option<&Lock>) -> Vec<Image> {
         _ => image,
     };
     images.into_iter().map(keep).collect()
+}
+
+/// `lock`, with a larger version than `old` if only container images have moved: a change of packages has raised it already.
+pub(super) fn renumbered(mut lock: Lock, old: Option<&Lock>) -> Lock {
+    if old.is_some_and(|old| old.version == lock.version && *old != lock) {
+        lock.version += 1;
+    }
+    lock
 }
 
 fn list(references: &BTreeSet<String>) -> String {

@@ -16,6 +16,7 @@ mod inputs;
 mod layer;
 pub mod locking;
 pub mod manifest;
+mod moving;
 mod scan;
 mod stage;
 

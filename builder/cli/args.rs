@@ -96,6 +96,8 @@ pub enum Verb {
     Flash(Flash),
     /// Say what is in a disk image, or who reaches whom on a box
     Inspect(Inspect),
+    /// Say what differs between two profiles, locks or images
+    Diff(super::diff::Diff),
     /// Start a disk image in a virtual machine
     Boot(Boot),
     /// Replace the box in a virtual machine, from its real backups, which are only read
@@ -259,9 +261,15 @@ pub struct Graph {
 pub struct Lock {
     /// The profile
     pub profile: PathBuf,
+    /// With --update: only these packages, services or container images, or `tools`; all else stays
+    #[arg(value_name = "NAME", requires = "update")]
+    pub names: Vec<String>,
     /// Take the newest of everything, though there is a lock already
     #[arg(long)]
     pub update: bool,
+    /// Say what keeps the lock from being used as it is, and change nothing
+    #[arg(long, conflicts_with = "update")]
+    pub check: bool,
 }
 
 /// `render`

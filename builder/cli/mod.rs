@@ -7,6 +7,7 @@ mod args;
 mod boot;
 mod build;
 mod check;
+mod diff;
 mod disks;
 mod flash;
 mod graph;
@@ -84,6 +85,7 @@ impl Session {
             Verb::Build(arguments) => build::run(self, arguments),
             Verb::Flash(arguments) => flash::run(self, arguments),
             Verb::Inspect(arguments) => inspect::run(self, arguments),
+            Verb::Diff(arguments) => diff::run(self, arguments),
             Verb::Boot(arguments) => boot::run(self, arguments),
             Verb::Rehearse(arguments) => rehearse::run(self, arguments),
         }

@@ -4,7 +4,7 @@
 //! chooses it where no suite is preferred. Only the fields that solving and fetching need are kept.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
 
 use anyhow::Context as _;
@@ -112,16 +112,24 @@ impl Candidate {
     }
 }
 
-/// The newest version of every package.
+/// The newest version of every package, and further ones that were asked for.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     packages: BTreeMap<String, Candidate>,
+    /// The files that are kept, whether or not they are the newest.
+    wanted: BTreeSet<Sha256>,
+    kept: BTreeMap<Sha256, Candidate>,
 }
 
 impl Index {
     /// An index without packages.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An index without packages that will also have those whose files are among `wanted`, as far as there are any.
+    pub fn keeping(wanted: BTreeSet<Sha256>) -> Self {
+        Self { wanted, ..Self::default() }
     }
 
     /// Adds the packages of a `Packages` stream that are for `architecture` or for all.
@@ -153,12 +161,18 @@ impl Index {
             *self = other;
             return;
         }
+        for (digest, candidate) in other.kept {
+            self.kept.entry(digest).or_insert(candidate);
+        }
         for candidate in other.packages.into_values() {
             self.insert(candidate);
         }
     }
 
     fn insert(&mut self, candidate: Candidate) {
+        if self.wanted.contains(&candidate.sha256) && !self.kept.contains_key(&candidate.sha256) {
+            self.kept.insert(candidate.sha256, candidate.clone());
+        }
         let newer = self
             .packages
             .get(&candidate.name)
@@ -171,6 +185,11 @@ impl Index {
     /// The newest version of the package `name`.
     pub fn get(&self, name: &str) -> Option<&Candidate> {
         self.packages.get(name)
+    }
+
+    /// The package whose file has this digest, if it was asked for and an archive has it.
+    pub fn kept(&self, digest: &Sha256) -> Option<&Candidate> {
+        self.kept.get(digest)
     }
 
     /// All packages, sorted by name.
@@ -228,6 +247,20 @@ mod tests {
         let found: Vec<_> = index.iter().map(|c| (c.name.as_str(), c.version.as_str(), c.suite)).collect();
         assert_eq!(found, [("a", "1.10", 1), ("b", "1", 0)]);
         assert_eq!(index.get("a").unwrap().path, "pool/a.deb");
+    }
+
+    #[test]
+    fn files_that_are_asked_for_stay_beside_the_newest() {
+        let asked = Sha256::of_bytes(b"1.9");
+        let mut index = Index::new();
+        for (suite, version) in ["1.8", "1.9", "1.10"].into_iter().enumerate() {
+            let mut part = Index::keeping([asked].into());
+            part.add(entry("a", version, "amd64").as_bytes(), "amd64", suite).unwrap();
+            index.merge(part);
+        }
+        assert_eq!(index.get("a").unwrap().version, "1.10");
+        assert_eq!(index.kept(&asked).map(|kept| (kept.version.as_str(), kept.suite)), Some(("1.9", 1)));
+        assert_eq!(index.kept(&Sha256::of_bytes(b"1.8")), None);
     }
 
     #[test]

@@ -139,8 +139,10 @@ pub fn parse(text: &str) -> anyhow::Result<Lock> {
     };
     let head: Head = toml::from_str(text).map_err(bad)?;
     if head.schema != SCHEMA {
+        let whose = if head.schema > SCHEMA { "a newer" } else { "an older" };
         let advice = format!(
-            "this lock has schema {}, and this program knows schema {SCHEMA}; use the Boxwright that wrote it",
+            "this lock was made by {whose} Boxwright: it has schema {}, and this program knows schema {SCHEMA}; \
+             use the Boxwright that wrote it",
             head.schema
         );
         return Err(InputError(advice).into());

@@ -8,15 +8,19 @@
 //! A lock is used as it is until it is updated. Nothing in here unpacks a package.
 
 pub mod format;
+mod keep;
 pub mod mirrors;
 mod obtain;
 mod render;
 mod request;
 mod resolve;
+mod review;
 pub mod stale;
 mod suites;
 
 pub use format::{Archive, Image, Lock, Package, SCHEMA, load, save};
+pub use keep::Keep;
 pub use obtain::{fetch, total_size};
 pub use request::{PackageRequest, Wishes};
-pub use resolve::{Resolved, resolve_packages, update};
+pub use resolve::{Resolved, resolve_keeping, resolve_packages, update};
+pub use review::faults;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::format::{Archive, Image, Lock, Package, SCHEMA};
+use super::keep::{self, Keep, Stay};
 use super::mirrors::HostMirrors;
 use super::request::{PackageRequest, Wishes};
 use super::suites::{self, Suites, World};
@@ -44,55 +45,95 @@ pub struct Resolved {
 /// [`InputError`] if packages do not exist or exclude each other, with the chain; other errors if no mirror has a
 /// release that can be trusted, or a file cannot be fetched.
 pub fn resolve_packages(request: &PackageRequest, now: i64, context: &Context) -> anyhow::Result<Resolved> {
+    resolve_keeping(request, None, now, context)
+}
+
+/// The same, with what `keep` says staying as it is in a former lock, as far as that is possible. What moves besides is
+/// told, with the reason.
+///
+/// # Errors
+/// As for [`resolve_packages`].
+pub fn resolve_keeping(
+    request: &PackageRequest,
+    keep: Option<&Keep<'_>>,
+    now: i64,
+    context: &Context,
+) -> anyhow::Result<Resolved> {
     let wishes = request.load(&context.project)?;
     let fetcher = Fetcher::new(context)?;
     let host = HostMirrors::read(Path::new("/"));
-    let suites = suites::read(&wishes.distribution, World { context, fetcher: &fetcher, host: &host, now })?;
+    let files = keep.map(Keep::files).unwrap_or_default();
+    let world = World { context, fetcher: &fetcher, host: &host, now, keep: &files };
+    let suites = suites::read(&wishes.distribution, world)?;
     let step = context.ui.step("choosing packages");
-    let resolved = choose(&wishes, suites)?;
+    let (resolved, notes) = choose(&wishes, suites, keep)?;
     step.done(format!(
         "{} for the box, {} tools",
         resolved.packages.len(),
         resolved.tools.len() + resolved.machine.len()
     ));
+    notes.iter().for_each(|note| context.ui.note(format!("  {note}")));
     Ok(resolved)
 }
 
-/// Solves all three sets.
-fn choose(wishes: &Wishes, suites: Suites) -> anyhow::Result<Resolved> {
+/// Solves all three sets; says what had to move that was to stay.
+fn choose(
+    wishes: &Wishes,
+    suites: Suites,
+    keep: Option<&Keep<'_>>,
+) -> anyhow::Result<(Resolved, BTreeSet<String>)> {
     let Suites { archives, time, index } = suites;
-    let (none, nothing) = (BTreeMap::new(), Vec::new());
+    let (none, nothing, free) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
     let distribution = &wishes.distribution;
-    let set = |title: &str, request: &Request<'_>| -> anyhow::Result<Vec<Package>> {
-        let chosen = solve::solve(&index, request).map_err(|conflict| {
-            InputError(format!("{title} of {}: {}", distribution.title, conflict.to_string().trim_end()))
-        })?;
-        Ok(chosen.into_iter().map(|candidate| package(candidate, &archives)).collect())
-    };
+    let request_digest = wishes.digest();
+    let mut notes = BTreeSet::new();
+    let mut set =
+        |title: &str, old: Option<Stay<'_>>, request: &Request<'_>| -> anyhow::Result<Vec<Package>> {
+            let stay = match old {
+                Some(Stay::AsItIs(packages)) => return Ok(packages.to_vec()),
+                Some(Stay::IfPossible(stay)) => stay,
+                None => BTreeMap::new(),
+            };
+            let held = keep::held(&stay, keep, &index, request.wanted);
+            let chosen = solve::solve(&index, &Request { held: &held, ..*request }).map_err(|conflict| {
+                let advice = if stay.is_empty() { "" } else { keep::ADVICE };
+                let conflict = conflict.to_string();
+                InputError(format!("{title} of {}: {}{advice}", distribution.title, conflict.trim_end()))
+            })?;
+            notes.extend(keep::moved_along(&stay, &chosen, &index));
+            Ok(chosen.into_iter().map(|candidate| package(candidate, &archives)).collect())
+        };
     let system = Request {
         wanted: &wishes.packages,
         excluded: &distribution.system.excluded,
         assumed: &nothing,
         system: true,
+        held: &free,
     };
-    let packages = set("choosing the packages", &system)?;
+    let packages = set("choosing the packages", keep.map(|keep| keep.packages(&request_digest)), &system)?;
     let tools = &distribution.tools;
-    let tool = |wanted| Request { wanted, excluded: &none, assumed: &tools.assumed, system: false };
-    let build = set("choosing the tools", &tool(&wishes.tools))?;
+    let tool =
+        |wanted| Request { wanted, excluded: &none, assumed: &tools.assumed, system: false, held: &free };
+    let stay = || keep.map(|keep| keep.tools(&request_digest));
+    let build = set("choosing the tools", stay(), &tool(&wishes.tools))?;
     let both: Vec<String> = wishes.tools.iter().chain(&tools.machine).cloned().collect();
-    let mut machine = set("choosing the virtual machine", &tool(&both))?;
+    let mut machine = match (keep, stay()) {
+        (Some(keep), Some(Stay::AsItIs(_))) => keep.old.machine.clone(),
+        (_, stay) => set("choosing the virtual machine", stay, &tool(&both))?,
+    };
     let names: BTreeSet<&str> = build.iter().map(|package| package.name.as_str()).collect();
     machine.retain(|package| !names.contains(package.name.as_str()));
-    Ok(Resolved {
+    let resolved = Resolved {
         time,
         distribution: distribution.name.clone(),
         platform: wishes.platform.name.clone(),
-        request: wishes.digest(),
+        request: request_digest,
         packages,
         tools: build,
         machine,
         archives,
-    })
+    };
+    Ok((resolved, notes))
 }
 
 fn package(candidate: &Candidate, archives: &[Archive]) -> Package {

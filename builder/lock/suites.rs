@@ -3,6 +3,7 @@
 //! Mirrors and pinned keys go in; [`Suites`] come out, in which every byte is covered by a signature. Which packages are
 //! taken is decided elsewhere.
 
+use std::collections::BTreeSet;
 use std::io::BufReader;
 
 use anyhow::{Context as _, bail};
@@ -36,6 +37,8 @@ pub(super) struct World<'a> {
     pub host: &'a HostMirrors,
     /// Seconds since 1970.
     pub now: i64,
+    /// The files of packages that are to stay in the index beside newer ones.
+    pub keep: &'a BTreeSet<Sha256>,
 }
 
 /// A verified release and where it came from.
@@ -64,7 +67,7 @@ pub(super) fn read(distribution: &Distribution, world: World<'_>) -> anyhow::Res
     let files: Vec<_> = paths.iter().zip(&wanted).zip(&owners).collect();
     let indexes = in_parallel(&files, |((path, wanted), suite)| {
         let file = std::fs::File::open(path).with_context(|| format!("opening {}", path.display()))?;
-        let mut index = Index::new();
+        let mut index = Index::keeping(world.keep.clone());
         let stream = index::decompress(&wanted.name, file)?;
         index
             .add(BufReader::with_capacity(1 << 18, stream), &distribution.architecture, **suite)

@@ -5,7 +5,8 @@ use std::fs;
 
 use boxwright::context::Context;
 use boxwright::diag::InputError;
-use boxwright::lock::{self, Lock, PackageRequest, Resolved};
+use boxwright::diff::{self, Owners};
+use boxwright::lock::{self, Keep, Lock, PackageRequest, Resolved};
 
 use crate::downloads::context;
 use crate::publisher::{Deb, Key, NOW, Suite, deb, describe, describe_ubuntu, publish, publish_both};
@@ -142,9 +143,61 @@ fn an_update_keeps_or_raises_the_version_and_tells_what_moved() {
     world.publish(&STABLE, &[deb("library", "1.0-1+sec2", "")], |release| release);
     let second = lock::update(Some(&first), world.resolve(&[]).unwrap(), vec![]);
     assert!(second.version > first.version);
-    let changes: Vec<String> =
-        lock::stale::changes(&first, &second).iter().map(ToString::to_string).collect();
-    assert_eq!(changes, ["library 1.0-1+sec1 → 1.0-1+sec2"; 2]);
+    let difference = diff::compare_locks(["old", "new"], &first, &second, &Owners::default());
+    let moved = "~ library 1.0-1+sec1 → 1.0-1+sec2";
+    assert_eq!(diff::moved(&difference), [format!("{moved} (base)"), format!("{moved} (tools)")]);
+}
+
+/// The lock that follows `old` when only `moving` (and all tools, if `all_tools`) are to move.
+fn moved(world: &World, old: &Lock, moving: &[&str], all_tools: bool) -> Lock {
+    let request = PackageRequest {
+        distribution: "test-1".into(),
+        platform: "pc".into(),
+        packages: vec![],
+        features: vec![],
+    };
+    let moving = moving.iter().map(|name| (*name).to_owned()).collect();
+    let keep = Keep { old, moving: &moving, all_tools };
+    let resolved = lock::resolve_keeping(&request, Some(&keep), NOW, &world.context()).unwrap();
+    lock::update(Some(old), resolved, vec![])
+}
+
+/// What moved from `old` to `new`, as it is told.
+fn told(old: &Lock, new: &Lock) -> Vec<String> {
+    diff::moved(&diff::compare_locks(["old", "new"], old, new, &Owners::default()))
+}
+
+#[test]
+fn only_what_is_named_moves_and_what_it_cannot_do_without() {
+    let world = World::new();
+    let first = world.lock();
+    // The security suite keeps the old library beside what is new: nothing but the named package moves.
+    let newer = [deb("kernel", "6.1-2", ""), deb("server", "1:1.1-1", "Depends: library (>= 1), shell")];
+    let [kernel, server] = newer;
+    world.publish(&STABLE, &[deb("library", "1.0-1+sec1", ""), kernel, server], |release| release);
+    let server = "~ server 1:1.0-1 → 1:1.1-1 (base)";
+    assert_eq!(told(&first, &moved(&world, &first, &["server"], false)), [server]);
+
+    // The new server needs a newer library: in the box that moves along, in the tools it stays.
+    let needs = || deb("server", "1:1.1-1", "Depends: library (>= 1.0-1+sec2)");
+    let mut stable: Vec<Deb> = STABLE.into_iter().filter(|deb| deb.name != "library").collect();
+    stable.push(deb("library", "1.0-1+sec1", ""));
+    let security = || [needs(), deb("library", "1.0-1+sec2", ""), deb("kernel", "6.1-2", "")];
+    world.publish(&stable, &security(), |release| release);
+    let library = "~ library 1.0-1+sec1 → 1.0-1+sec2 (base)";
+    let second = moved(&world, &first, &["server"], false);
+    assert_eq!(told(&first, &second), [library, server]);
+    assert_eq!((&second.tools, &second.machine), (&first.tools, &first.machine));
+    assert!(second.version > first.version);
+
+    // What the archive no longer has cannot stay in a set that is chosen anew, whatever was named.
+    let rest: Vec<Deb> = STABLE.into_iter().filter(|deb| deb.name != "library").collect();
+    world.publish(&rest, &[deb("library", "1.0-1+sec2", ""), deb("kernel", "6.1-2", "")], |release| release);
+    let third = moved(&world, &first, &["kernel"], false);
+    assert_eq!(told(&first, &third), ["~ kernel 6.1-1 → 6.1-2 (base)", library]);
+
+    let tools = moved(&world, &first, &[], true);
+    assert_eq!(told(&first, &tools), ["~ library 1.0-1+sec1 → 1.0-1+sec2 (tools)"]);
 }
 
 #[test]

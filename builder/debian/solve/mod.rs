@@ -6,6 +6,7 @@
 //!
 //! `provider.rs` says how Debian's relations are put to it.
 
+mod hold;
 mod provider;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,8 @@ use resolvo::{Problem, Solver, UnsolvableOrCancelled};
 
 use super::index::{Candidate, Index, Priority};
 use super::relation::Atom;
+use crate::digest::Sha256;
+pub use hold::hold;
 use provider::Provider;
 
 /// What to choose packages for.
@@ -28,6 +31,8 @@ pub struct Request<'a> {
     pub assumed: &'a [String],
     /// Whether all essential and required packages are wanted too: the set of a system, not of a folder of tools.
     pub system: bool,
+    /// Packages whose version is not the newest one but that of this file, which the index has kept: what [`hold`] returns.
+    pub held: &'a BTreeMap<String, Sha256>,
 }
 
 /// Why there is no choice.

@@ -1,7 +1,7 @@
 //! The index as resolvo asks for it.
 //!
 //! How Debian's relations are put to it (resolvo wants all candidates of one version set to share a package name):
-//! * a package has one candidate, its newest version: apt does not look at others either;
+//! * a package has one candidate, its newest version: apt does not look at others either; or the one that is held;
 //! * an atom is a *union* of one set per real package: the package of that name first, then those that provide it;
 //! * `a | b` is the union of both atoms' unions, in this order;
 //! * `Conflicts` and `Breaks` forbid each package that they match: a set without candidates, as a constraint.
@@ -52,7 +52,8 @@ pub(super) struct Provider<'a, 'r> {
 
 impl<'a, 'r> Provider<'a, 'r> {
     pub(super) fn new(index: &'a Index, request: &Request<'r>) -> Self {
-        let candidates: Vec<&Candidate> = index.iter().collect();
+        let held = |candidate: &Candidate| index.kept(request.held.get(&candidate.name)?);
+        let candidates: Vec<&Candidate> = index.iter().map(|newest| held(newest).unwrap_or(newest)).collect();
         let mut providers: BTreeMap<&str, Vec<(usize, Option<&str>)>> = BTreeMap::new();
         for (number, candidate) in candidates.iter().enumerate() {
             // A malformed `Provides` provides nothing; whoever needs it will be named.

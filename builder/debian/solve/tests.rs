@@ -35,7 +35,8 @@ fn choose_without(
     let index = index(lines);
     let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
     let excluded = excluded.iter().map(|(name, reason)| ((*name).to_owned(), (*reason).to_owned())).collect();
-    let request = Request { wanted: &wanted, excluded: &excluded, assumed: &[], system: true };
+    let request =
+        Request { wanted: &wanted, excluded: &excluded, assumed: &[], system: true, held: &BTreeMap::new() };
     solve(&index, &request).map(|chosen| chosen.iter().map(|candidate| candidate.name.clone()).collect())
 }
 
@@ -125,8 +126,13 @@ fn an_excluded_package_is_avoided_or_the_reason_is_given() {
 fn what_is_assumed_is_neither_chosen_nor_followed() {
     let index = index(&["a; Depends: b, c | d", "b; Depends: x", "c; Depends: missing", "x"]);
     let assumed = ["b".to_owned(), "c".to_owned()];
-    let request =
-        Request { wanted: &["a".to_owned()], excluded: &BTreeMap::new(), assumed: &assumed, system: false };
+    let request = Request {
+        wanted: &["a".to_owned()],
+        excluded: &BTreeMap::new(),
+        assumed: &assumed,
+        system: false,
+        held: &BTreeMap::new(),
+    };
     let chosen = solve(&index, &request).unwrap();
     assert_eq!(chosen.iter().map(|candidate| candidate.name.as_str()).collect::<Vec<_>>(), ["a"]);
 }

@@ -1,0 +1,101 @@
+//! Two profiles, planned and rendered, in; services, host names, ports, networks, units and files that differ out.
+
+use std::collections::BTreeMap;
+
+use super::{Difference, Hostname, UnitState, changed, files};
+use crate::plan::{NetworkPlan, Plan, PublishedPort};
+use crate::profile::Audience;
+use crate::tree::{Kind, Tree};
+
+/// Where the links of enabled and masked units are.
+const UNITS: &str = "etc/systemd/system/";
+
+/// The endings of the folders with what a unit starts.
+const STARTED_BY: [&str; 3] = [".wants", ".requires", ".upholds"];
+
+pub(super) fn compare(old: (&Plan, &Tree), new: (&Plan, &Tree), difference: &mut Difference) {
+    let ((before, was), (after, is)) = (old, new);
+    difference.services = changed(&services(before), &services(after));
+    difference.hostnames = changed(&hostnames(before), &hostnames(after));
+    difference.ports = changed(&ports(before), &ports(after));
+    difference.networks = changed(&networks(before), &networks(after));
+    difference.units = changed(&units(was), &units(is));
+    difference.files = files::compare(was, is);
+}
+
+fn services(plan: &Plan) -> BTreeMap<String, String> {
+    plan.services.iter().map(|service| (service.name.clone(), service.title.clone())).collect()
+}
+
+fn hostnames(plan: &Plan) -> BTreeMap<String, Hostname> {
+    let mut found = BTreeMap::new();
+    for service in &plan.services {
+        let names =
+            [(&service.hostname, service.audience), (&service.page_hostname, Some(Audience::Everyone))];
+        for (name, audience) in names {
+            if let Some((name, audience)) = name.as_ref().zip(audience) {
+                found.insert(name.clone(), Hostname { service: service.name.clone(), audience });
+            }
+        }
+    }
+    found
+}
+
+fn ports(plan: &Plan) -> BTreeMap<String, PublishedPort> {
+    let name = |port: &PublishedPort| {
+        let from = if port.source == "edge" { "from Cloudflare" } else { "from home" };
+        format!("{}/{} {from}", port.port, port.protocol)
+    };
+    plan.ports.iter().map(|port| (name(port), port.clone())).collect()
+}
+
+fn networks(plan: &Plan) -> BTreeMap<String, NetworkPlan> {
+    plan.networks.iter().map(|network| (network.name.clone(), network.clone())).collect()
+}
+
+/// What the links of a rendered tree say of units: enabled where another unit starts it, masked where it leads to nothing.
+fn units(tree: &Tree) -> BTreeMap<String, UnitState> {
+    let mut found = BTreeMap::new();
+    for (path, entry) in tree.iter() {
+        let (Some(place), Kind::Symlink(target)) = (path.strip_prefix(UNITS), &entry.kind) else { continue };
+        match place.split_once('/') {
+            None if target == "/dev/null" => {
+                found.insert(place.to_owned(), UnitState::Masked);
+            }
+            Some((folder, unit)) if STARTED_BY.iter().any(|ending| folder.ends_with(ending)) => {
+                found.entry(unit.to_owned()).or_insert(UnitState::Enabled);
+            }
+            // Another name of a unit: the file itself is listed.
+            _ => {}
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_say_which_units_are_enabled_and_masked() {
+        let mut tree = Tree::new();
+        let links = [
+            ("multi-user.target.wants/a.service", "/usr/lib/systemd/system/a.service"),
+            ("x.target.requires/b@1.service", "/usr/lib/systemd/system/b@.service"),
+            ("alias.service", "/usr/lib/systemd/system/a.service"),
+            ("c.timer", "/dev/null"),
+            ("a.service.d/other", "/nowhere"),
+        ];
+        for (path, target) in links {
+            tree.insert_symlink(&format!("{UNITS}{path}"), target).unwrap();
+        }
+        let found: Vec<_> = units(&tree).into_iter().collect();
+        let row = |name: &str, state| (name.to_owned(), state);
+        let expected = [
+            row("a.service", UnitState::Enabled),
+            row("b@1.service", UnitState::Enabled),
+            row("c.timer", UnitState::Masked),
+        ];
+        assert_eq!(found, expected);
+    }
+}

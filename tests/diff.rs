@@ -1,0 +1,352 @@
+//! What differs between two locks, two profiles and two images: as people, programs and merge requests get it.
+//!
+//! `SNAPSHOTS=overwrite cargo test --test diff` writes tests/diff/expected.* anew after a wanted change.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, reason = "these tests start the program as people do")]
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use boxwright::build::manifest::{self, Manifest, Part};
+use boxwright::diff::{
+    Changed, Difference, FileChange, FileState, Hostname, Kind, Owners, UnitState, compare_locks, markdown,
+    text,
+};
+use boxwright::digest::Sha256;
+use boxwright::lock::{self, Lock};
+use boxwright::profile::Audience;
+use serde_json::Value;
+use snapbox::{Assert, Data};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_boxwright");
+const FOLDER: &str = "tests/diff";
+
+fn change<T>(name: &str, old: Option<T>, new: Option<T>) -> Changed<T> {
+    Changed { name: name.to_owned(), old, new }
+}
+
+/// The difference of the two locks, with something of a profile's and of an image's.
+fn difference() -> Difference {
+    let load = |name: &str| lock::load(&Path::new(FOLDER).join(name)).unwrap().unwrap();
+    let (old, new) = (load("old.lock"), load("new.lock"));
+    let mut difference = compare_locks(["old.lock", "new.lock"], &old, &new, &Owners::default());
+    assert_eq!(difference.kind, Kind::Lock);
+    let host = |service: &str, audience| Some(Hostname { service: service.to_owned(), audience });
+    difference.hostnames = vec![
+        change("films.example.com", host("jellyfin", Audience::Admin), host("jellyfin", Audience::Everyone)),
+        change("kuma.example.com", host("uptime-kuma", Audience::Family), None),
+    ];
+    let openssl = difference.packages.iter_mut().find(|package| package.name == "openssl").unwrap();
+    openssl.fixed = Some((0..10).map(|number| format!("CVE-2026-1000{number}")).collect());
+    difference.units = vec![change("bw-service@plex.service", None, Some(UnitState::Enabled))];
+    difference.sizes = vec![change("image", Some(600 << 20), Some(640 << 20))];
+    let state = |mode: &str, size| {
+        let owner = "0:0".to_owned();
+        Some(FileState { kind: "file", mode: mode.to_owned(), owner, size: Some(size), target: None })
+    };
+    let diff = "--- a/etc/motd\n+++ b/etc/motd\n@@ -1 +1 @@\n-a | b\n+```<b>\n".to_owned();
+    let file = |path: &str, old, new, diff| FileChange { path: path.to_owned(), old, new, diff };
+    difference.files = vec![
+        file("etc/logo", state("0644", 7), state("0644", 7), None),
+        file("etc/motd", state("0644", 6), state("0755", 7), Some(diff)),
+    ];
+    difference.not_compared = vec!["what nobody knows".to_owned()];
+    difference
+}
+
+fn snapshot(actual: String, name: &str) {
+    let expected = Data::read_from(&Path::new(FOLDER).join(name), None);
+    Assert::new().action_env("SNAPSHOTS").eq(Data::text(actual), expected);
+}
+
+#[test]
+fn a_difference_is_told_to_people() {
+    snapshot(text(&difference()), "expected.txt");
+}
+
+#[test]
+fn a_difference_is_told_on_a_merge_request() {
+    snapshot(markdown(&difference()), "expected.md");
+}
+
+#[test]
+fn a_difference_is_told_to_programs() {
+    snapshot(format!("{:#}\n", serde_json::to_value(difference()).unwrap()), "expected.json");
+}
+
+/// GitHub refuses a comment of more than 65536 characters.
+#[test]
+fn a_comment_is_never_too_long() {
+    let mut difference = difference();
+    let one = difference.files[1].clone();
+    for number in 0..3000 {
+        let diff = format!("--- a/{number}\n+++ b/{number}\n@@ -1 +1 @@\n-{0}\n+{0}\n", "x".repeat(400));
+        difference.files.push(FileChange {
+            path: format!("etc/a-file-with-a-name-that-is-not-short/{number}"),
+            diff: Some(diff),
+            ..one.clone()
+        });
+    }
+    let comment = markdown(&difference);
+    assert!(comment.chars().count() < 64_000, "{} characters", comment.chars().count());
+    assert!(comment.contains("what nobody knows"), "what was not compared is always said");
+    assert!(comment.contains("Too long for a comment"));
+    assert_eq!(comment.matches("<details>").count(), comment.matches("</details>").count());
+}
+
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(PROGRAM).args(["--project", ".", "--quiet"]).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// The names in one list of a report.
+fn names(report: &Value, list: &str, key: &str) -> Vec<String> {
+    report[list].as_array().unwrap().iter().map(|item| item[key].as_str().unwrap().to_owned()).collect()
+}
+
+/// Copies of two shipped profiles, without what may lie beside those.
+fn profiles() -> (tempfile::TempDir, String, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let [minimal, servarr] = ["minimal", "servarr"].map(|name| {
+        let to = folder.path().join(name).with_extension("toml");
+        fs::copy(format!("profiles/{name}.toml"), &to).unwrap();
+        to.to_str().unwrap().to_owned()
+    });
+    (folder, minimal, servarr)
+}
+
+#[test]
+fn the_shipped_profiles_are_compared_without_a_build() {
+    let (_folder, minimal, servarr) = profiles();
+    let report = |old: &str, new: &str| -> Value {
+        let (code, stdout, stderr) = run(&["diff", old, new, "--json"]);
+        assert_eq!(code, Some(0), "{stderr}");
+        serde_json::from_str(&stdout).unwrap()
+    };
+    let there = report(&minimal, &servarr);
+    assert_eq!((&there["kind"], &there["differs"]), (&"profile".into(), &true.into()));
+    assert!(names(&there, "services", "name").contains(&"sonarr".to_owned()));
+    assert!(names(&there, "hostnames", "name").iter().all(|name| name.contains('.')));
+    assert!(!names(&there, "networks", "name").is_empty() && !names(&there, "units", "name").is_empty());
+    assert!(names(&there, "containers", "repository").iter().any(|name| name.ends_with("/sonarr")));
+    let file = |report: &Value, path: &str| {
+        let files = report["files"].as_array().unwrap();
+        files.iter().find(|file| file["path"] == path).unwrap_or_else(|| panic!("{path}")).clone()
+    };
+    let diff = file(&there, "etc/hostname")["diff"].as_str().unwrap().to_owned();
+    assert!(diff.ends_with("@@ -1 +1 @@\n-minimal\n+servarr\n"), "{diff}");
+    let compose = file(&there, "etc/boxwright/services/sonarr/compose.yaml");
+    assert!(compose["old"].is_null() && compose["new"]["mode"] == "0644", "{compose}");
+    assert_eq!(there["not_compared"].as_array().unwrap().len(), 1, "neither has a lock");
+
+    let back = report(&servarr, &minimal);
+    for (list, key) in [("services", "name"), ("units", "name"), ("networks", "name"), ("files", "path")] {
+        assert_eq!(names(&there, list, key), names(&back, list, key), "{list}");
+    }
+    let same = report(&servarr, &servarr);
+    assert_eq!((&same["differs"], &same["files"]), (&false.into(), &Value::Array(vec![])));
+}
+
+#[test]
+fn two_of_different_kinds_or_none_are_refused() {
+    let (folder, minimal, servarr) = profiles();
+    let image = folder.path().join("x.img");
+    fs::write(&image, "").unwrap();
+    let cases = [
+        (vec!["diff", &minimal, "tests/diff/old.lock"], "is a profile and"),
+        (vec!["diff", &minimal, "nothing.toml"], "there is no nothing.toml"),
+        (vec!["diff", &minimal, "README.md"], "no profile (.toml), lock (.lock) or image"),
+        (vec!["diff", image.to_str().unwrap(), image.to_str().unwrap()], "x.manifest.json is no manifest"),
+        (vec!["diff", &minimal, &servarr, "--json", "--markdown"], "two forms of one report"),
+    ];
+    for (arguments, expected) in cases {
+        let (code, stdout, stderr) = run(&arguments);
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
+        assert!(stderr.contains(expected), "{stderr}");
+    }
+}
+
+/// Every reason why a lock does not fit is said at once, and nothing is fetched or changed.
+#[test]
+fn a_lock_that_does_not_fit_is_told_with_all_reasons() {
+    let (_folder, _, servarr) = profiles();
+    let path = Path::new(&servarr).with_extension("lock");
+    let check = || run(&["lock", "--check", "--offline", &servarr]);
+    let (code, _, stderr) = check();
+    assert!(code == Some(1) && stderr.contains("there is no lock"), "{stderr}");
+
+    let untidy = fs::read_to_string("tests/diff/old.lock").unwrap() + "# merged\n";
+    fs::write(&path, &untidy).unwrap();
+    let (code, stdout, stderr) = check();
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    for reason in
+        ["made for other packages", "lacks the container image", "is not as `boxwright lock` writes it"]
+    {
+        assert!(stderr.contains(reason), "{stderr}");
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), untidy);
+
+    fs::write(&path, untidy.replace("schema = 1", "schema = 2")).unwrap();
+    let (code, stdout, stderr) = run(&["lock", "--check", "--json", &servarr]);
+    let said: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &said["fits"], said["reasons"].as_array().unwrap().len()), (Some(1), &false.into(), 1));
+    assert!(stderr.contains("made by a newer Boxwright"), "{stderr}");
+}
+
+/// A lock that fits passes; one that a merge has left out of order fails, and `lock` writes it as it is to be.
+#[test]
+fn a_lock_that_fits_passes_and_one_out_of_order_is_tidied() {
+    let (_folder, minimal, _) = profiles();
+    let path = Path::new(&minimal).with_extension("lock");
+    let request = lock::PackageRequest {
+        distribution: "debian-13".into(),
+        platform: "uefi-x86_64".into(),
+        packages: vec![],
+        features: vec![],
+    };
+    let mut fitting = lock::load(Path::new("tests/diff/old.lock")).unwrap().unwrap();
+    fitting.request = request.load(Path::new(".")).unwrap().digest();
+    lock::save(&fitting, &path).unwrap();
+    let written = fs::read_to_string(&path).unwrap();
+    let check = || run(&["lock", "--check", &minimal]);
+    let (code, stdout, stderr) = check();
+    assert_eq!((code, stdout), (Some(0), format!("{}\n", path.display())), "{stderr}");
+
+    let mut lines: Vec<&str> = written.lines().collect();
+    let at = lines.iter().position(|line| line.contains("\"openssl\"")).unwrap();
+    lines.swap(at, at + 1);
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let (code, _, stderr) = check();
+    assert!(code == Some(1) && stderr.contains(&format!("line {} is not", at + 1)), "{stderr}");
+    let (code, _, stderr) = run(&["lock", "--offline", &minimal]);
+    assert_eq!((code, fs::read_to_string(&path).unwrap()), (Some(0), written), "{stderr}");
+    assert_eq!(check().0, Some(0));
+}
+
+/// Names that mean nothing are told before anything is fetched.
+#[test]
+fn names_to_update_are_known_ones() {
+    let (_folder, minimal, _) = profiles();
+    let update = |flags: &[&str]| run(&[&["lock", &minimal, "opensll", "--offline"], flags].concat());
+    assert_eq!(update(&[]).0, Some(2), "without --update there is nothing to name");
+    let (code, _, stderr) = update(&["--update"]);
+    assert!(code == Some(1) && stderr.contains("minimal.lock yet"), "{stderr}");
+    fs::copy("tests/diff/old.lock", Path::new(&minimal).with_extension("lock")).unwrap();
+    let (code, _, stderr) = update(&["--update"]);
+    assert!(code == Some(1) && stderr.contains("called `opensll`; did you mean `openssl`?"), "{stderr}");
+}
+
+/// A package whose only file is its changelog.
+fn deb(name: &str, changelog: &str) -> Vec<u8> {
+    let gzip = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let tar = |path: &str, bytes: &[u8]| {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        builder.append_data(&mut header, path, bytes).unwrap();
+        builder.into_inner().unwrap()
+    };
+    let data = tar(&format!("usr/share/doc/{name}/changelog.Debian.gz"), &gzip(changelog.as_bytes()));
+    let members = [
+        ("debian-binary", b"2.0\n".to_vec()),
+        ("control.tar", tar("control", b"")),
+        ("data.tar.gz", gzip(&data)),
+    ];
+    let mut file = b"!<arch>\n".to_vec();
+    for (name, mut bytes) in members {
+        file.extend(
+            format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, bytes.len()).bytes(),
+        );
+        if bytes.len() % 2 == 1 {
+            bytes.push(b'\n');
+        }
+        file.extend(bytes);
+    }
+    file
+}
+
+/// The manifest and the lock of an image that was taken away, in `folder`.
+fn image(folder: &Path, name: &str, release: &str, lock: &Lock, filled: u64) -> String {
+    let image = folder.join(name).with_extension("img");
+    let digest = Sha256::of_bytes(release.as_bytes());
+    let part = |name: &str, size, filled| Part {
+        name: name.to_owned(),
+        guid: String::new(),
+        size,
+        filled,
+        root_hash: None,
+    };
+    let manifest = Manifest {
+        schema: manifest::SCHEMA,
+        name: "attic".into(),
+        release: digest,
+        version: lock.version,
+        time: lock.time,
+        distribution: "debian-13".into(),
+        platform: "uefi-x86_64".into(),
+        encrypt: None,
+        inputs: digest,
+        parts: vec![
+            part("esp", 1 << 30, None),
+            part(&format!("base_{}", lock.version), 2 << 30, Some(filled)),
+        ],
+        size: 4 << 30,
+        written: 1 << 30,
+        fingerprint: digest,
+        content: None,
+        embedded: vec![],
+        unresolved: vec![],
+    };
+    manifest.save(&image).unwrap();
+    lock::save(lock, &image.with_extension("lock")).unwrap();
+    image.to_str().unwrap().to_owned()
+}
+
+/// Images are compared by what lies beside them; CVEs are those of the changelogs of packages that the cache has.
+#[test]
+fn images_are_compared_with_the_cves_that_changelogs_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |name: &str| lock::load(&Path::new(FOLDER).join(name)).unwrap().unwrap();
+    let (old, mut new) = (load("old.lock"), load("new.lock"));
+    let changelog = "openssl (3.5.4-1~deb13u1) trixie-security; urgency=high\n\n  * CVE-2026-11111\n\n\
+                     openssl (3.5.1-1) unstable; urgency=low\n\n  * CVE-2025-22222\n";
+    let bytes = deb("openssl", changelog);
+    let digest = Sha256::of_bytes(&bytes);
+    new.packages.iter_mut().find(|package| package.name == "openssl").unwrap().sha256 = digest;
+    let (old, new) =
+        (image(folder.path(), "old", "1", &old, 5 << 20), image(folder.path(), "new", "2", &new, 6 << 20));
+    let cache = folder.path().join("cache");
+    let report = || {
+        let (code, stdout, stderr) = run(&["diff", &old, &new, "--cache", cache.to_str().unwrap()]);
+        assert_eq!(code, Some(0), "{stderr}");
+        stdout
+    };
+    let said = report();
+    assert!(said.contains("CVEs fixed in openssl: the cache has no package"), "{said}");
+    assert!(!cache.exists(), "a comparison makes no cache");
+
+    let name = digest.to_string();
+    fs::create_dir_all(cache.join("objects").join(&name[..2])).unwrap();
+    fs::write(cache.join("objects").join(&name[..2]).join(&name), bytes).unwrap();
+    let said = report();
+    let line = "~ openssl 3.5.1-1 → 3.5.4-1~deb13u1 (base; fixes CVE-2026-11111)\n";
+    assert!(said.contains(line) && !said.contains("CVEs fixed in"), "{said}");
+    assert!(said.contains("~ base (filled) 5.00 MiB → 6.00 MiB (1.00 MiB more)"), "{said}");
+    assert!(said.contains("~ release ") && said.contains("~ version 2026112001 → 2026112201"), "{said}");
+
+    // An image that is there must be the one that the manifest is about.
+    fs::write(&new, vec![0; 4096]).unwrap();
+    let (code, _, stderr) = run(&["diff", &old, &new]);
+    assert!(code == Some(1) && stderr.contains("was changed after it was built"), "{stderr}");
+}
