@@ -29,6 +29,7 @@ pub mod online;
 pub mod overlay;
 pub mod plan;
 pub mod profile;
+pub mod provenance;
 pub mod rootfs;
 pub mod sandbox;
 pub mod secrets;
