@@ -3,6 +3,7 @@
 //! The modules stand here in the order in which the data flows; see ARCHITECTURE.md for the map and the reasons.
 #![deny(missing_docs)]
 
+pub mod artefacts;
 pub mod atomic;
 pub mod audit;
 pub mod boot;

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_boxwright");
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 18] = [
     "new",
     "import",
     "check",
@@ -20,6 +20,7 @@ const VERBS: [&str; 17] = [
     "lock",
     "render",
     "build",
+    "sign",
     "flash",
     "inspect",
     "boot",

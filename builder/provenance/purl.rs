@@ -24,7 +24,7 @@ pub(super) fn deb(package: &Package, origin: &Origin) -> Result<String> {
 }
 
 /// Of a container image, which `reference` names: with a digest
-/// `pkg:oci/nextcloud@sha256:…?arch=amd64&repository_url=docker.io/library/nextcloud&tag=34.0.4-apache`; without one
+/// `pkg:oci/nextcloud@sha256:…?arch=amd64&repository_url=docker.io%2Flibrary%2Fnextcloud&tag=34.0.4-apache`; without one
 /// `pkg:docker/library/nextcloud@34.0.4-apache?repository_url=docker.io`, which says no more than what will be pulled.
 pub(super) fn image(reference: &str, image: Option<&Image>, origin: &Origin) -> Result<String> {
     let (repository, tag) = parts(reference);
@@ -93,7 +93,7 @@ mod tests {
             names,
             [
                 format!(
-                    "pkg:oci/nextcloud@sha256:{digest}?arch=amd64&repository_url=docker.io/library/nextcloud&tag=34.0.4-apache"
+                    "pkg:oci/nextcloud@sha256:{digest}?arch=amd64&repository_url=docker.io%2Flibrary%2Fnextcloud&tag=34.0.4-apache"
                 ),
                 "pkg:docker/immich-app/immich-server@v2.1.0?repository_url=ghcr.io".to_owned(),
             ]
