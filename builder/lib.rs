@@ -3,6 +3,7 @@
 //! The modules stand here in the order in which the data flows; see ARCHITECTURE.md for the map and the reasons.
 #![deny(missing_docs)]
 
+pub mod artefacts;
 pub mod atomic;
 pub mod audit;
 pub mod boot;
@@ -30,6 +31,7 @@ pub mod online;
 pub mod overlay;
 pub mod plan;
 pub mod profile;
+pub mod provenance;
 pub mod rootfs;
 pub mod sandbox;
 pub mod secrets;

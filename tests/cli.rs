@@ -20,6 +20,7 @@ const VERBS: [&str; 18] = [
     "lock",
     "render",
     "build",
+    "sign",
     "flash",
     "inspect",
     "diff",

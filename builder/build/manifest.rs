@@ -51,6 +51,9 @@ pub struct Manifest {
     /// The digest of all of it: [`crate::disk::content::read`]. Images of older programs have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Sha256>,
+    /// The digest of the file, byte for byte, holes included: what `sha256sum` prints. Images of older programs have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256>,
     /// The container images that are in the image.
     pub embedded: Vec<String>,
     /// The container images that the box pulls by tag, since no digest is known.
@@ -151,6 +154,7 @@ mod tests {
             written: 0,
             fingerprint: fingerprint(image).unwrap(),
             content: None,
+            sha256: None,
             embedded: Vec::new(),
             unresolved: Vec::new(),
         }

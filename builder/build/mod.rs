@@ -5,12 +5,13 @@
 //! 3. the rendered files → profile layer;
 //! 4. container images → images layer, where some are embedded;
 //! 5. the release's identity, boot entries, ESP;
-//! 6. the image file, and its [`manifest`].
+//! 6. the image file, its [`manifest`], and what else lies [`beside`] it.
 //!
 //! Each result is kept under the digest of its inputs (`stage`), so that what has to be made again is a comparison of
 //! digests, never of dates. Where nothing has changed since the image was made, nothing is done at all.
 
 mod base;
+pub mod beside;
 mod embedded;
 mod inputs;
 mod layer;
@@ -36,10 +37,12 @@ use crate::lock::{self, Lock};
 use crate::overlay;
 use crate::plan::Plan;
 use crate::profile::Encrypt;
+use crate::provenance::Origin;
 use crate::secrets::{Handover, Secrets};
 use crate::tools::Tools;
 use crate::tree::Tree;
 use base::Base;
+use beside::Digests;
 use embedded::Embedded;
 use manifest::{Manifest, Part};
 
@@ -82,6 +85,7 @@ impl Order<'_> {
         let inputs = self.inputs(context)?;
         if let Some(manifest) = Manifest::load(&image).filter(|manifest| manifest.describes(&image, &inputs))
         {
+            self.complete(&image, &manifest, context)?;
             return Ok(Built { image, manifest, unchanged: true });
         }
         // What cannot be written is better known now than after minutes.
@@ -96,11 +100,11 @@ impl Order<'_> {
         let layers = layers(&base, &profile, &embedded);
         self.look_into(&layers, &tools, context)?;
         let step = context.ui.step("assembling the image");
-        let made = self.assemble(&release, (&base, &layers), &tools, &image)?;
+        let origin = self.origin(release.digest, &embedded.references, context)?;
+        let made = self.assemble((&release, &origin), (&base, &layers), &tools, &image)?;
         let manifest = self.manifest(inputs, &release, (&made, &layers), &embedded)?;
         self.look_over(&made, &manifest).inspect_err(|_| drop(fs::remove_file(&image)))?;
-        lock::save(self.lock, &lock_of(&image))?;
-        manifest.save(&image)?;
+        self.write_beside(&image, &manifest, &origin)?;
         step.done(crate::ui::human_bytes(made.written_bytes));
         Ok(Built { image, manifest, unchanged: false })
     }
@@ -192,14 +196,15 @@ impl Order<'_> {
 
     fn assemble(
         &self,
-        release: &Release,
+        release: (&Release, &Origin),
         content: (&Base, &[(Role, &Layer)]),
         tools: &Tools,
         image: &Path,
     ) -> Result<DiskImage> {
-        let (base, layers) = content;
+        let ((release, origin), (base, layers)) = (release, content);
         let firmware = (self.checked.platform(), self.checked.distribution());
-        let esp = boot::esp(release, &base.files, firmware, tools)?;
+        let mut esp = boot::esp(release, &base.files, firmware, tools)?;
+        esp.push(beside::on_esp(origin)?);
         if let Some(secrets) = self.secrets {
             scan::refuse_in_esp(secrets, &esp)?;
         }
@@ -223,6 +228,7 @@ impl Order<'_> {
         embedded: &Embedded,
     ) -> Result<Manifest> {
         let (image, layers) = made;
+        let digests = Digests::of(&image.path)?;
         let part = |partition: &disk::Partition| {
             let layer = layers.iter().find(|(role, _)| *role == partition.role).map(|(_, layer)| layer);
             Part {
@@ -247,7 +253,8 @@ impl Order<'_> {
             size: image.layout.total_bytes,
             written: image.written_bytes,
             fingerprint: manifest::fingerprint(&image.path)?,
-            content: Some(content(&image.path)?),
+            content: Some(digests.content),
+            sha256: Some(digests.sha256),
             embedded: embedded.references.clone(),
             unresolved: embedded.unresolved.clone(),
         })
@@ -266,13 +273,6 @@ pub fn render(
 ) -> Result<Tree> {
     let inputs = overlay::Inputs { profile: checked, plan, images };
     inputs.tree(&context.project.join("overlays"))
-}
-
-/// The digest of everything in the image at `path`, by which it is checked before it is flashed.
-fn content(path: &Path) -> Result<Sha256> {
-    let context = || format!("reading {}", path.display());
-    let file = fs::File::open(path).with_context(context)?;
-    Ok(disk::content::read(&file, &|_| ()).with_context(context)?.digest)
 }
 
 /// The layers in the order in which they are on the disk.

@@ -92,6 +92,8 @@ pub enum Verb {
     Render(Render),
     /// Build the disk image
     Build(Build),
+    /// Sign a disk image with an SSH key
+    Sign(super::sign::Sign),
     /// Write a disk image to a disk, and read it back
     Flash(Flash),
     /// Say what is in a disk image, or who reaches whom on a box
@@ -296,6 +298,9 @@ pub struct Build {
     /// Let the box bring its services back from a backup before they start: latest, a snapshot, or a time
     #[arg(long, value_name = "latest|SNAPSHOT|TIME", requires = "secrets")]
     pub restore: Option<Restore>,
+    /// Also write NAME.img.zst, of which parts can be read alone, and the block map NAME.img.bmap
+    #[arg(long)]
+    pub compress: bool,
 }
 
 /// `flash`
@@ -327,6 +332,9 @@ pub struct Flash {
     /// Take an image that has no manifest, or is not what that says
     #[arg(long)]
     pub unverified: bool,
+    /// Take only an image that one of these has signed: NAME KEY in each line, as ssh-keygen reads it
+    #[arg(long, value_name = "FILE", conflicts_with = "unverified")]
+    pub signers: Option<PathBuf>,
     /// Say what would be done, and do nothing
     #[arg(long, requires = "to")]
     pub dry_run: bool,
@@ -339,8 +347,23 @@ pub struct Inspect {
     #[arg(value_name = "IMAGE")]
     pub subject: PathBuf,
     /// Say which containers can reach which, what else they reach, and what the box opens
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["sbom", "provenance"])]
     pub network: bool,
+    /// Print a bill of materials: spdx (2.3) or cyclonedx (1.6)
+    #[arg(long, value_name = "spdx|cyclonedx", hide_possible_values = true, conflicts_with = "provenance")]
+    pub sbom: Option<Sbom>,
+    /// Print what it was made from and by what: an in-toto statement with SLSA's provenance
+    #[arg(long)]
+    pub provenance: bool,
+}
+
+/// The formats of a bill of materials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sbom {
+    /// SPDX 2.3.
+    Spdx,
+    /// CycloneDX 1.6.
+    Cyclonedx,
 }
 
 /// `boot`

@@ -8,6 +8,7 @@ use super::Session;
 use super::args::Build;
 use super::output;
 use super::subject::now;
+use crate::artefacts;
 use crate::build::{Built, Order};
 use crate::secrets::Handover;
 use crate::ui::human_bytes;
@@ -37,6 +38,9 @@ pub(super) fn run(session: &Session, arguments: &Build) -> anyhow::Result<()> {
         out: &arguments.out,
     };
     let built = order.build(&context)?;
+    if arguments.compress {
+        artefacts::make(&built, &session.ui)?;
+    }
     report(session, &built, secrets.is_some(), start.elapsed().as_secs_f64());
     if session.global.json {
         let manifest = &built.manifest;

@@ -1,6 +1,6 @@
 //! `boxwright flash`: writes a disk image to a disk or a file, and reads it back.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::Session;
 use super::args::Flash;
 use super::output::{self, Rejected};
-use super::{disks, profile, prompt, subject, surroundings};
+use super::{disks, profile, prompt, sign, subject, surroundings};
 use crate::diag::InputError;
 use crate::flash::{Aim, Machine, Order, Plan, Receipt, Source};
 use crate::secrets::Handover;
@@ -27,6 +27,10 @@ pub(super) fn run(session: &Session, arguments: &Flash) -> anyhow::Result<()> {
     };
     let scratch = surroundings::cache(&session.global)?;
     let mut source = Source::open(&image, &scratch, arguments.unverified, &session.ui)?;
+    if let Some(signers) = &arguments.signers {
+        let signer = sign::signer(&source, signers)?;
+        session.ui.note(format!("{} is signed by {signer}", image.display()));
+    }
     let aim = match &arguments.to {
         Some(path) => Aim::take(&machine, path, (&source, arguments.erase_state), arguments.size)?,
         None => {
@@ -84,6 +88,9 @@ fn image(arguments: &Flash) -> anyhow::Result<Option<PathBuf>> {
     let entries = std::fs::read_dir("out").into_iter().flatten().flatten();
     let mut images: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_image).collect();
     images.sort();
+    // A packed copy beside the image is the same image.
+    let plain: Vec<PathBuf> = images.iter().filter(|path| !is_packed(path)).cloned().collect();
+    images.retain(|path| !is_packed(path) || !plain.contains(&path.with_extension("")));
     if images.len() < 2 {
         return Ok(images.pop());
     }
@@ -101,6 +108,10 @@ fn image(arguments: &Flash) -> anyhow::Result<Option<PathBuf>> {
             return Ok(Some(image.clone()));
         }
     }
+}
+
+fn is_packed(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "zst" || extension == "gz")
 }
 
 fn list(session: &Session, aims: &[Aim]) -> anyhow::Result<()> {

@@ -3,14 +3,23 @@
 use std::fmt::Write as _;
 
 use super::Session;
-use super::args::Inspect;
+use super::args::{Inspect, Sbom};
 use super::network;
-use crate::inspect::Report;
+use crate::inspect::{self, Report};
+use crate::provenance::Document;
 use crate::ui::human_bytes;
 
 pub(super) fn run(session: &Session, arguments: &Inspect) -> anyhow::Result<()> {
     if arguments.network {
         return network::run(session, &arguments.subject);
+    }
+    let document = match arguments.sbom {
+        Some(Sbom::Spdx) => Some(Document::Spdx),
+        Some(Sbom::Cyclonedx) => Some(Document::CycloneDx),
+        None => arguments.provenance.then_some(Document::Provenance),
+    };
+    if let Some(document) = document {
+        return session.out.write(&inspect::document(&arguments.subject, document)?);
     }
     let report = Report::read(&arguments.subject)?;
     if session.global.json {

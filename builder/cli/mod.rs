@@ -27,6 +27,7 @@ mod rotate;
 mod schema;
 mod sealing;
 mod secrets;
+mod sign;
 mod subject;
 mod surroundings;
 mod terminal;
@@ -38,9 +39,10 @@ use clap::Parser as _;
 
 pub use args::{
     Boot, Build, Check, Cli, Colour, Flash, Global, Import, Inspect, Lock, New, RecoverySheet, Rehearse,
-    Render, Rotate, Secrets, SecretsCheck, SecretsDecrypt, SecretsEncrypt, SecretsVerb, Until, Verb,
+    Render, Rotate, Sbom, Secrets, SecretsCheck, SecretsDecrypt, SecretsEncrypt, SecretsVerb, Until, Verb,
 };
 use output::{Output, Rejected, StdoutClosed};
+pub use sign::Sign;
 
 use crate::diag::InputError;
 use crate::ui::Ui;
@@ -83,6 +85,7 @@ impl Session {
             Verb::Lock(arguments) => lock::run(self, arguments),
             Verb::Render(arguments) => render::run(self, arguments),
             Verb::Build(arguments) => build::run(self, arguments),
+            Verb::Sign(arguments) => sign::run(self, arguments),
             Verb::Flash(arguments) => flash::run(self, arguments),
             Verb::Inspect(arguments) => inspect::run(self, arguments),
             Verb::Diff(arguments) => diff::run(self, arguments),

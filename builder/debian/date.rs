@@ -45,6 +45,12 @@ pub fn compact(time: i64) -> String {
     format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", second / 3600, second / 60 % 60, second % 60)
 }
 
+/// Seconds since 1970 as `2026-11-21T00:12:42Z` (RFC 3339).
+pub fn timestamp(time: i64) -> String {
+    let second = time.rem_euclid(86400);
+    format!("{}T{:02}:{:02}:{:02}Z", day(time), second / 3600, second / 60 % 60, second % 60)
+}
+
 /// Seconds since 1970 as `2026-11-21`.
 pub fn day(time: i64) -> String {
     let (year, month, day) = civil(time.div_euclid(86400));

@@ -84,6 +84,9 @@ pub struct Tools {
     pub build: Vec<String>,
     /// Needed besides to start an image in a virtual machine.
     pub machine: Vec<String>,
+    /// Those of `build` of which files are on the ESP.
+    #[serde(default)]
+    pub boot: Vec<String>,
     /// Packages that the others name but do not need here; neither they nor what they need is fetched.
     #[serde(default)]
     pub assumed: Vec<String>,

@@ -12,13 +12,14 @@
 mod contents;
 mod ends;
 mod ext4;
-mod fat;
+pub mod fat;
+mod frames;
 mod luks;
 mod machine;
 mod medium;
 mod plan;
 mod random;
-mod ranges;
+pub mod ranges;
 mod read_back;
 mod receipt;
 mod record;

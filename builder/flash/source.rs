@@ -1,7 +1,7 @@
 //! The image: opened, unpacked where it is compressed, and held to the digest of its manifest before any disk is touched.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use gptman::{GPT, GPTPartitionEntry};
 
+use super::frames::Frames;
 use super::ranges;
 use crate::build::manifest::Manifest;
 use crate::diag::InputError;
@@ -111,6 +112,11 @@ impl Source {
         Ok(())
     }
 
+    /// Where its manifest is.
+    pub fn manifest_path(&self) -> PathBuf {
+        Manifest::path(&unpacked_name(&self.path))
+    }
+
     /// Where the partitions end.
     pub fn end(&self) -> u64 {
         let ends = self.layout.partitions.iter().map(|partition| partition.start + partition.length);
@@ -140,7 +146,8 @@ fn packing(path: &Path) -> Result<Packing> {
     let mut magic = [0; 4];
     let read = file.read_at(&mut magic, 0).with_context(|| format!("reading {}", path.display()))?;
     Ok(match &magic[..read] {
-        [0x28, 0xb5, 0x2f, 0xfd] => Packing::Zstd,
+        // A frame with content, or one to skip.
+        [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Packing::Zstd,
         [0x1f, 0x8b, ..] => Packing::Gzip,
         _ => Packing::Plain,
     })
@@ -165,7 +172,7 @@ fn unpack(path: &Path, packing: Packing, scratch: &Path, with: (Option<&Manifest
         |what: String| InputError(format!("{} cannot be unpacked: {what}; get it again", path.display()));
     let mut reader: Box<dyn Read> = match packing {
         Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
-        _ => Box::new(Frames { rest: Some(packed), frame: None }),
+        _ => Box::new(Frames::new(packed)),
     };
     let mut buffer = vec![0; 1 << 20];
     let mut size = 0;
@@ -203,33 +210,6 @@ fn fill(reader: &mut dyn Read, buffer: &mut [u8]) -> std::io::Result<usize> {
     Ok(filled)
 }
 
-type Packed = BufReader<File>;
-type Frame = ruzstd::decoding::StreamingDecoder<Packed, ruzstd::decoding::FrameDecoder>;
-
-/// The content of all frames of a zstd file, one after the other.
-struct Frames {
-    rest: Option<Packed>,
-    frame: Option<Frame>,
-}
-
-impl Read for Frames {
-    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
-        loop {
-            if let Some(frame) = &mut self.frame {
-                match frame.read(bytes)? {
-                    0 => self.rest = self.frame.take().map(Frame::into_inner),
-                    count => return Ok(count),
-                }
-            }
-            let Some(mut rest) = self.rest.take() else { return Ok(0) };
-            if rest.fill_buf()?.is_empty() {
-                return Ok(0);
-            }
-            self.frame = Some(Frame::new(rest).map_err(std::io::Error::other)?);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -250,7 +230,9 @@ mod tests {
         let frames = plain.chunks(2 << 20).flat_map(|part| {
             ruzstd::encoding::compress_to_vec(part, ruzstd::encoding::CompressionLevel::Fastest)
         });
-        std::fs::write(&zst, frames.collect::<Vec<u8>>()).unwrap();
+        let skipped = [0x5e, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, b'x', b'y', b'z'];
+        let first: Vec<u8> = skipped.into_iter().chain(frames).chain(skipped).collect();
+        std::fs::write(&zst, first).unwrap();
         for path in [gz, zst] {
             let packing = packing(&path).unwrap();
             assert_ne!(packing, Packing::Plain);

@@ -1,6 +1,8 @@
-//! Looking into a disk image: its partition table, and the manifest and the lock that were written beside it.
+//! Looking into a disk image: its partition table, what it says that it was made from, and the manifest beside it.
 //!
 //! In: the path of an image. Out: a [`Report`]. Nothing is changed, nothing is unpacked, and no tool is needed.
+
+mod origin;
 
 use std::path::Path;
 
@@ -14,6 +16,8 @@ use crate::digest::guid_text;
 use crate::disk;
 use crate::lock::{self, Lock};
 
+pub use origin::document;
+
 /// What an image is.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -25,9 +29,9 @@ pub struct Report {
     pub written: u64,
     /// The manifest beside it, if it is about this very image.
     pub manifest: Option<Manifest>,
-    /// Names and versions of the packages of the box, from the lock beside it.
+    /// Names and versions of the packages of the box.
     pub packages: Vec<(String, String)>,
-    /// The container images with their digests, from the lock beside it.
+    /// The container images with their digests.
     pub images: Vec<(String, Option<String>)>,
 }
 
@@ -63,9 +67,11 @@ impl Report {
             .map_err(|error| InputError(format!("{error:#}; it is no image of Boxwright's")))?;
         let fingerprint = manifest::fingerprint(path)?;
         let manifest = Manifest::load(path).filter(|manifest| manifest.fingerprint == fingerprint);
-        let lock = match &manifest {
-            Some(_) => lock::load(&lock_of(path)).context("reading what the image was built from")?,
-            None => None,
+        let lock = match (origin::read(path, &image.layout)?, &manifest) {
+            (Some(origin), _) => Some(origin.lock),
+            // Images of older programs say nothing of it themselves.
+            (None, Some(_)) => lock::load(&lock_of(path)).context("reading what the image was built from")?,
+            (None, None) => None,
         };
         let partitions = image.layout.partitions.iter().map(|partition| PartitionReport {
             name: partition.name.clone(),

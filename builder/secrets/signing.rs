@@ -1,4 +1,4 @@
-//! Signs new secrets with the key of an admin, through `ssh-keygen -Y`.
+//! Signs new secrets with the key of an admin, and other things with any key, through `ssh-keygen -Y`.
 //!
 //! ssh-keygen rather than a library: it asks for passphrases on the terminal, knows agents, and lets security keys sign.
 //! In: the admins' public keys, and where the owner's private ones are. Out: a signature that was verified as the box will.
@@ -52,8 +52,7 @@ impl Keyring {
             Some(key) => key.to_owned(),
             None => self.find(admins, folder.path())?,
         };
-        let tool = self.ssh_keygen().args(["-Y", "sign", "-n", NAMESPACE]).arg("-f").arg(&key);
-        let signature = fed(tool, payload).with_context(|| format!("signing with {}", key.display()))?;
+        let signature = self.sign_as(NAMESPACE, payload, &key)?;
         let signer = self.signer(payload, &signature, admins, folder.path());
         let signer = signer.with_context(|| format!("looking whose key {} is", key.display()))?;
         let Some(signer) = signer else {
@@ -64,6 +63,44 @@ impl Keyring {
             )));
         };
         Ok((signature, signer))
+    }
+
+    /// Signs `payload` in `namespace` with `key`, of which an agent may have the private half.
+    ///
+    /// # Errors
+    /// If the key cannot be used.
+    pub fn sign_as(&self, namespace: &str, payload: &[u8], key: &Path) -> Result<Vec<u8>> {
+        let tool = self.ssh_keygen().args(["-Y", "sign", "-n", namespace]).arg("-f").arg(key);
+        fed(tool, payload).with_context(|| format!("signing with {}", key.display()))
+    }
+
+    /// Who made the signature over `payload` in `namespace`: `files` are the signature's and that of those who may sign
+    /// (ssh-keygen(1), ALLOWED SIGNERS). None if it is no valid signature of one of them.
+    ///
+    /// # Errors
+    /// If ssh-keygen cannot be started.
+    pub fn verify_as(
+        &self,
+        namespace: &str,
+        payload: &[u8],
+        files: (&Path, &Path),
+    ) -> Result<Option<String>> {
+        let (signature, allowed) = files;
+        let found = self.ssh_keygen().args(["-Y", "find-principals"]).arg("-f").arg(allowed);
+        // It has no other way to say that there is none than to fail.
+        let mut running = found.arg("-s").arg(signature).spawn()?;
+        let mut said = Vec::new();
+        if let Some(mut stdout) = running.stdout.take() {
+            stdout.read_to_end(&mut said).context("reading what ssh-keygen says")?;
+        }
+        if running.wait().is_err() {
+            return Ok(None);
+        }
+        let said = String::from_utf8_lossy(&said).into_owned();
+        Ok(said.lines().map(str::to_owned).find(|name| {
+            let verify = self.ssh_keygen().args(["-Y", "verify", "-q", "-n", namespace, "-I", name.as_str()]);
+            fed(verify.arg("-f").arg(allowed).arg("-s").arg(signature), payload).is_ok()
+        }))
     }
 
     /// The first key of an admin's that can sign here.

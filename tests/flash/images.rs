@@ -69,6 +69,7 @@ impl Bench {
             fingerprint: manifest::fingerprint(&path).unwrap(),
             content: Some(content::read(&file, &|_| ()).unwrap().digest),
             encrypt: None,
+            sha256: None,
             embedded: Vec::new(),
             unresolved: Vec::new(),
         };
@@ -83,11 +84,16 @@ impl Bench {
         path
     }
 
-    /// Runs the program.
+    /// Runs the program's `flash`.
     pub fn flash(&self, arguments: &[&str]) -> Said {
+        self.call("flash", arguments)
+    }
+
+    /// Runs the program.
+    pub fn call(&self, verb: &str, arguments: &[&str]) -> Said {
         let program = env!("CARGO_BIN_EXE_boxwright");
         let output = Command::new(program)
-            .args(["flash", "--cache"])
+            .args([verb, "--cache"])
             .arg(self.path("cache"))
             .args(arguments)
             .current_dir(self.folder.path())

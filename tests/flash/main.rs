@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "tests start programs and ask the environment")]
 
+mod artefacts;
 mod broken;
 mod devices;
 mod files;
