@@ -100,6 +100,8 @@ pub enum Verb {
     Boot(Boot),
     /// Replace the box in a virtual machine, from its real backups, which are only read
     Rehearse(Rehearse),
+    /// Look after the cache of downloads and results
+    Cache(super::cache::Cache),
 }
 
 /// `new`

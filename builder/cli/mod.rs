@@ -6,6 +6,7 @@
 mod args;
 mod boot;
 mod build;
+mod cache;
 mod check;
 mod disks;
 mod flash;
@@ -38,6 +39,7 @@ pub use args::{
     Boot, Build, Check, Cli, Colour, Flash, Global, Import, Inspect, Lock, New, RecoverySheet, Rehearse,
     Render, Rotate, Secrets, SecretsCheck, SecretsDecrypt, SecretsEncrypt, SecretsVerb, Until, Verb,
 };
+pub use cache::{Cache, CacheVerb, Prune};
 use output::{Output, Rejected, StdoutClosed};
 
 use crate::diag::InputError;
@@ -85,6 +87,7 @@ impl Session {
             Verb::Inspect(arguments) => inspect::run(self, arguments),
             Verb::Boot(arguments) => boot::run(self, arguments),
             Verb::Rehearse(arguments) => rehearse::run(self, arguments),
+            Verb::Cache(arguments) => cache::run(self, arguments),
         }
     }
 

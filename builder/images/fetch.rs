@@ -17,9 +17,9 @@ use super::skopeo::{Skopeo, Trouble};
 use crate::atomic::Scratch;
 use crate::context::Context;
 use crate::digest::Sha256;
-use crate::interrupt;
 use crate::lock::Image;
 use crate::ui::{Step, human_bytes};
+use crate::{interrupt, usage};
 
 /// How many images are fetched at once.
 const AT_ONCE: usize = 4;
@@ -97,6 +97,7 @@ impl Fetching<'_> {
 
     /// The image, if the cache has all of it.
     fn cached(&self, image: &Image, digest: Sha256) -> Result<Option<Stored>> {
+        self.claim(digest)?;
         let path = self.folder.join(digest.to_string());
         let Ok(bytes) = fs::read(&path) else { return Ok(None) };
         if Sha256::of_bytes(&bytes) != digest {
@@ -112,6 +113,7 @@ impl Fetching<'_> {
                 "its configuration is not the one in the lock, though its manifest is: the lock was edited"
             );
         }
+        parsed.blobs().iter().try_for_each(|blob| self.claim(blob.digest))?;
         let there = |blob: &&Blob| {
             fs::metadata(self.folder.join(blob.digest.to_string())).is_ok_and(|file| file.len() == blob.size)
         };
@@ -125,6 +127,11 @@ impl Fetching<'_> {
             image: parsed,
             folder: self.folder.to_owned(),
         }))
+    }
+
+    /// Keeps the blob in the cache as long as this process runs.
+    fn claim(&self, digest: Sha256) -> Result<()> {
+        usage::claim(&self.context.cache, "containers", &digest.to_string())
     }
 
     /// Copies the image from its registry into the cache. The manifest comes last, so that a cache with it has had all.
@@ -149,6 +156,7 @@ impl Fetching<'_> {
         manifest::check_config(&config)?;
         for blob in parsed.blobs() {
             interrupt::check()?;
+            self.claim(blob.digest)?;
             let path = scratch.path().join(blob.digest.to_string());
             if blob.digest != parsed.config.digest {
                 compare(&path, blob.digest)?;
