@@ -21,9 +21,11 @@ use crate::usage::Claims;
 /// The results in a cache, a folder or a file each, with a lock beside it.
 const RESULTS: [&str; 4] = ["base", "images", "profile", "tools"];
 /// The downloads in a cache: files of packages and indexes, blobs of container images.
-const DOWNLOADS: [&str; 2] = ["containers", "objects"];
+pub const DOWNLOADS: [&str; 2] = ["containers", "objects"];
 /// Downloads that have not arrived whole.
-const PARTIAL: &str = "partial";
+pub const PARTIAL: &str = "partial";
+/// Where images are built again, to be compared.
+pub const VERIFY: &str = "verify";
 /// Where machines run.
 const MACHINES: &str = "machines";
 
@@ -74,7 +76,7 @@ pub fn prune(cache: &Path, limit: Limit, dry: bool) -> Result<Pruned> {
         return Ok(pruned);
     }
     let folders =
-        RESULTS.into_iter().chain(DOWNLOADS).chain([PARTIAL, MACHINES]).map(|kind| cache.join(kind));
+        RESULTS.into_iter().chain(DOWNLOADS).chain([PARTIAL, MACHINES, VERIFY]).map(|kind| cache.join(kind));
     let folders: Vec<PathBuf> = folders.filter(|folder| is_own(folder)).collect();
     if !dry {
         for folder in &folders {

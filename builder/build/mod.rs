@@ -268,7 +268,10 @@ pub fn render(
 }
 
 /// The digest of everything in the image at `path`, by which it is checked before it is flashed.
-fn content(path: &Path) -> Result<Sha256> {
+///
+/// # Errors
+/// If it cannot be read, or the user asks to stop.
+pub fn content(path: &Path) -> Result<Sha256> {
     let context = || format!("reading {}", path.display());
     let file = fs::File::open(path).with_context(context)?;
     Ok(disk::content::read(&file, &|_| ()).with_context(context)?.digest)

@@ -14,6 +14,7 @@ mod graph;
 mod import;
 mod inspect;
 mod lock;
+mod mirror;
 mod network;
 mod new;
 mod output;
@@ -29,6 +30,7 @@ mod secrets;
 mod subject;
 mod surroundings;
 mod terminal;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -40,7 +42,9 @@ pub use args::{
     Render, Rotate, Secrets, SecretsCheck, SecretsDecrypt, SecretsEncrypt, SecretsVerb, Until, Verb,
 };
 pub use cache::{Cache, CacheVerb, Prune};
+pub use mirror::Mirror;
 use output::{Output, Rejected, StdoutClosed};
+pub use verify::Verify;
 
 use crate::diag::InputError;
 use crate::ui::Ui;
@@ -87,6 +91,8 @@ impl Session {
             Verb::Inspect(arguments) => inspect::run(self, arguments),
             Verb::Boot(arguments) => boot::run(self, arguments),
             Verb::Rehearse(arguments) => rehearse::run(self, arguments),
+            Verb::Mirror(arguments) => mirror::run(self, arguments),
+            Verb::Verify(arguments) => verify::run(self, arguments),
             Verb::Cache(arguments) => cache::run(self, arguments),
         }
     }
