@@ -147,6 +147,10 @@ fn take(entry: &Entry, scratch: &Scratch) -> Result<()> {
         let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         match fs::rename(path, scratch.path().join(format!("{folder}-{name}"))) {
+            // What is partial may be on another disk. Nobody looks at it now, so it need not go at once.
+            Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => {
+                fs::remove_file(path).with_context(|| format!("removing {}", path.display()))?;
+            }
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("removing {}", path.display()));
             }

@@ -3,103 +3,166 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 
 use super::output::Rejected;
+use super::subject::Owned;
 use super::{Session, profile};
 use crate::atomic::Scratch;
 use crate::build::manifest::Manifest;
 use crate::build::{Built, Order, lock_of, locking};
 use crate::context::Context;
 use crate::diag::InputError;
-use crate::lock;
+use crate::images::{self, Skopeo};
+use crate::lock::{self, Lock};
 use crate::prune::{DOWNLOADS, PARTIAL, VERIFY};
 use crate::secrets::Handover;
+use crate::tools::Tools;
 use crate::ui::human_bytes;
-use crate::verify::{self, Difference, Image};
+use crate::verify::{self, Difference, Elsewhere, Image, Original};
 
 /// `verify`
 #[derive(Debug, Args)]
 #[command(after_help = "The lock and the manifest beside the image say what it was made from.")]
 pub struct Verify {
-    /// The image; it is not changed
-    pub image: PathBuf,
+    /// The image; it is not changed. A profile with --twice
+    #[arg(value_name = "IMAGE")]
+    pub subject: PathBuf,
     /// The box's profile, where it is not profiles/NAME.toml
-    #[arg(long, value_name = "PROFILE")]
+    #[arg(long, value_name = "PROFILE", conflicts_with = "twice")]
     pub profile: Option<PathBuf>,
+    /// Build the profile twice, the second time under other circumstances: folder, user, umask, time zone, language, host
+    /// name, processors, order of files
+    #[arg(long)]
+    pub twice: bool,
 }
 
 pub(super) fn run(session: &Session, arguments: &Verify) -> anyhow::Result<()> {
-    let image = Image::open(&arguments.image)?;
-    let manifest = Manifest::load(&arguments.image).ok_or_else(|| {
-        let path = Manifest::path(&arguments.image);
+    if arguments.twice {
+        return twice(session, &arguments.subject);
+    }
+    let path = &arguments.subject;
+    let image = Image::open(path)?;
+    let manifest = Manifest::load(path).ok_or_else(|| {
+        let path = Manifest::path(path);
         InputError(format!(
             "{} is missing or of another program: it says which box the image is",
             path.display()
         ))
     })?;
-    let path = match &arguments.profile {
-        Some(path) => path.clone(),
-        None => profile::named(&session.context(&arguments.image)?.project, &manifest.name),
+    let profile = match &arguments.profile {
+        Some(profile) => profile.clone(),
+        None => profile::named(&session.context(path)?.project, &manifest.name),
     };
-    let (built, _scratch, context) = again(session, &path, &arguments.image, &manifest)?;
-    let tools = locking::tools(&locked(&arguments.image)?, &context)?;
-    let step = session.ui.step("comparing");
-    let second = Image::open(&built.image)?;
-    let differences = verify::compare(&image, &second, &tools)?;
-    step.done(human_bytes(image.data_bytes().max(second.data_bytes())));
-    if !differences.is_empty() {
-        explain(session, (&arguments.image, &manifest), &built);
+    let lock = locked(path)?;
+    let subject = session.subject(&profile)?;
+    if subject.checked.name() != manifest.name {
+        let (ours, theirs) = (subject.checked.name(), &manifest.name);
+        bail!(InputError(format!(
+            "{} is the profile of {ours}, and the image is {theirs}'s",
+            profile.display()
+        )));
     }
-    report(session, &arguments.image, &differences)
+    let again = again(&subject, &lock, subject.context(session)?).context("building the image again")?;
+    let tools = locking::tools(&lock, &again.context)?;
+    let differences = compare(session, &image, &Image::open(&again.built.image)?, &tools)?;
+    if !differences.is_empty() {
+        explain(session, (path, &manifest), &again.built);
+    }
+    report(session, path, &differences, &[])
 }
 
-/// Says whether `image` is identical, or in what it differs.
+/// `verify --twice`
+fn twice(session: &Session, profile: &Path) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let subject = session.subject(profile)?;
+    let shared = subject.context(session)?;
+    let lock = subject.borrow().lock(&shared)?;
+    let again = again(&subject, &lock, shared)?;
+    let tools = locking::tools(&lock, &again.context)?;
+    let list = images::list(&subject.checked, &subject.plan, &lock.images);
+    let embedded: Vec<_> =
+        images::embedded(&list, &lock.images).into_iter().filter(|image| image.digest.is_some()).collect();
+    let stored = match embedded.is_empty() {
+        true => Vec::new(),
+        false => images::fetch(&embedded, &Skopeo::new(&tools, &again.context)?, &again.context)?,
+    };
+    let elsewhere = Elsewhere::build(&Original {
+        profile: subject.borrow().path,
+        name: subject.checked.name(),
+        lock: &lock,
+        stored: &stored,
+        context: &again.context,
+        begun,
+    })?;
+    let images = [Image::open(&again.built.image)?, Image::open(&elsewhere.image)?];
+    let differences = compare(session, &images[0], &images[1], &tools)?;
+    report(session, subject.borrow().path, &differences, &elsewhere.varied)
+}
+
+fn compare(
+    session: &Session,
+    first: &Image,
+    second: &Image,
+    tools: &Tools,
+) -> anyhow::Result<Vec<Difference>> {
+    let step = session.ui.step("comparing");
+    let differences = verify::compare(first, second, tools)?;
+    step.done(human_bytes(first.data_bytes().max(second.data_bytes())));
+    Ok(differences)
+}
+
+/// Says whether what was built of `subject` is identical, or in what it differs, and what was `varied`.
 ///
 /// # Errors
 /// [`Rejected`] if it differs; or if nobody reads the answer.
-fn report(session: &Session, image: &Path, differences: &[Difference]) -> anyhow::Result<()> {
+fn report(
+    session: &Session,
+    subject: &Path,
+    differences: &[Difference],
+    varied: &[(&'static str, String)],
+) -> anyhow::Result<()> {
+    let identical = differences.is_empty();
     if session.global.json {
-        let value =
-            json!({ "image": image, "identical": differences.is_empty(), "differences": differences });
+        let mut value = json!({ "subject": subject, "identical": identical, "differences": differences });
+        if !varied.is_empty() {
+            value["varied"] = varied.iter().map(|(what, how)| ((*what).to_owned(), json!(how))).collect();
+        }
         session.out.json(&value)?;
-    } else if differences.is_empty() {
-        session.out.write(&format!("{}: identical\n", image.display()))?;
     } else {
-        session.out.write(&text(image, differences))?;
+        let mut text = varied.iter().map(|(what, how)| format!("{what:<15} {how}\n")).collect::<String>();
+        match identical {
+            true => _ = writeln!(text, "{}: identical", subject.display()),
+            false => text.push_str(&differing(subject, differences)),
+        }
+        session.out.write(&text)?;
     }
-    if differences.is_empty() { Ok(()) } else { Err(Rejected.into()) }
+    if identical { Ok(()) } else { Err(Rejected.into()) }
 }
 
 /// The lock beside `image`.
-fn locked(image: &Path) -> anyhow::Result<lock::Lock> {
+fn locked(image: &Path) -> anyhow::Result<Lock> {
     let path = lock_of(image);
     Ok(lock::load(&path)?.ok_or_else(|| {
         InputError(format!("{} is missing: it says what the image was made from", path.display()))
     })?)
 }
 
-/// Builds the image again, from the lock beside it and the profile at `path`, in a folder and a cache of its own that go
-/// with the returned guard. Downloads are shared: each is compared with its digest whenever it is used.
-fn again(
-    session: &Session,
-    path: &Path,
-    image: &Path,
-    manifest: &Manifest,
-) -> anyhow::Result<(Built, Scratch, Context)> {
-    let lock = locked(image)?;
-    let subject = session.subject(path)?;
-    if subject.checked.name() != manifest.name {
-        let (ours, theirs) = (subject.checked.name(), &manifest.name);
-        bail!(InputError(format!(
-            "{} is the profile of {ours}, and the image is {theirs}'s",
-            path.display()
-        )));
-    }
-    let shared = subject.context(session)?;
+/// What was built again.
+struct Again {
+    built: Built,
+    /// Where: folder and cache are gone with this value.
+    context: Context,
+    _scratch: Scratch,
+}
+
+/// Builds from `lock` in a folder and a cache of its own. Downloads are shared: each is compared with its digest whenever it
+/// is used.
+fn again(subject: &Owned, lock: &Lock, shared: Context) -> anyhow::Result<Again> {
     let scratch = Scratch::create(&shared.cache.join(VERIFY))?;
     let cache = scratch.path().join("cache");
     fs::create_dir(&cache).with_context(|| format!("creating {}", cache.display()))?;
@@ -113,13 +176,13 @@ fn again(
     let order = Order {
         checked: &subject.checked,
         plan: &subject.plan,
-        lock: &lock,
+        lock,
         secrets: None,
         handover: &Handover { incarnation: None, restore: None, rehearsal: false },
         out: &scratch.path().join("out"),
     };
-    let built = order.build(&context).context("building the image again")?;
-    Ok((built, scratch, context))
+    let built = order.build(&context)?;
+    Ok(Again { built, context, _scratch: scratch })
 }
 
 /// Says what may be the reason of a difference, as far as that is known.
@@ -140,8 +203,8 @@ fn explain(session: &Session, (image, manifest): (&Path, &Manifest), built: &Bui
 }
 
 /// The differences for a person, under the partition and the stage of each. Writing into a String cannot fail.
-fn text(image: &Path, differences: &[Difference]) -> String {
-    let mut text = format!("{} is not what comes out when it is built again\n", image.display());
+fn differing(subject: &Path, differences: &[Difference]) -> String {
+    let mut text = format!("{} is not what comes out when it is built again\n", subject.display());
     let mut place = None;
     for difference in differences {
         let here = (difference.stage, &difference.partition);

@@ -7,9 +7,11 @@
 //! 4. [`layer`]: files of squashfs layers, read by unsquashfs of the locked tools;
 //! 5. [`esp`]: files of the ESP.
 //!
+//! [`elsewhere`] makes the second image where it is to be seen whether circumstances change a byte.
 //! Nothing is changed, and no difference of bytes is left out: where no file explains one, its place is told.
 
 mod bytes;
+mod elsewhere;
 mod esp;
 mod image;
 mod layer;
@@ -21,6 +23,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
+pub use elsewhere::{Elsewhere, Original};
 pub use image::Image;
 
 use crate::disk::{Partition, Role};
