@@ -141,13 +141,12 @@ fn tools() -> Option<&'static Tools> {
 
 /// The image that all others are compared with.
 fn original() -> &'static Path {
-    static IMAGE: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let made = IMAGE.get_or_init(|| {
-        let folder = folder();
-        let image = Recipe::new().image(folder.path());
-        (folder, image)
-    });
-    &made.1
+    static IMAGE: OnceLock<PathBuf> = OnceLock::new();
+    IMAGE.get_or_init(|| {
+        let folder = built::folder().join("verify");
+        fs::create_dir_all(&folder).unwrap();
+        Recipe::new().image(&folder)
+    })
 }
 
 fn folder() -> tempfile::TempDir {
