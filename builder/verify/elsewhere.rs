@@ -94,34 +94,43 @@ impl Elsewhere {
         step.done(FOLDER);
         let image = out.join(format!("{}.img", original.name));
         ensure!(image.is_file(), "the second build has left no image at {}", image.display());
-        let only_root = || "not varied: only root can".to_owned();
-        let varied = vec![
-            ("folder", project.display().to_string()),
-            ("user", if root { USER.to_string() } else { only_root() }),
-            ("umask", "077".to_owned()),
-            ("time zone", ZONE.to_owned()),
-            ("language", LANGUAGE.to_owned()),
-            ("host name", if root { "elsewhere".to_owned() } else { only_root() }),
-            (
-                "processors",
-                format!("1 of {} usable, {jobs} jobs in place of {}", usable.len(), original.context.jobs),
-            ),
-            (
-                "clock",
-                format!(
-                    "not set: only {begun} s later than the first, since no namespace has a clock of its own"
-                ),
-            ),
-            (
-                "order of files",
-                match ordered {
-                    0 => "not varied: the filesystem lists the copy in the same order".to_owned(),
-                    count => format!("another one in {count} folders"),
-                },
-            ),
-        ];
+        let varied = told(&circumstances, (usable.len(), jobs, original.context.jobs), begun, ordered);
+        let varied = [("folder", project.display().to_string())].into_iter().chain(varied).collect();
         Ok(Self { image, varied, _folders: [large, memory] })
     }
+}
+
+/// What was varied besides the folder, and how; what was not, and why. `processors`: how many there are, how many threads
+/// work now, and did before. `later`: seconds. `ordered`: see [`copy`].
+fn told(
+    circumstances: &Circumstances,
+    processors: (usize, usize, usize),
+    later: u64,
+    ordered: usize,
+) -> [(&'static str, String); 8] {
+    let root = |value: Option<String>| value.unwrap_or_else(|| "not varied: only root can".to_owned());
+    let (usable, jobs, before) = processors;
+    [
+        ("user", root(circumstances.user.map(|id| id.to_string()))),
+        ("umask", circumstances.umask.map(|umask| format!("{umask:03o}")).unwrap_or_default()),
+        ("time zone", ZONE.to_owned()),
+        ("language", LANGUAGE.to_owned()),
+        ("host name", root(circumstances.host_name.map(str::to_owned))),
+        ("processors", format!("1 of {usable}, {jobs} jobs in place of {before}")),
+        (
+            "clock",
+            format!(
+                "not set: only {later} s later than the first, since no namespace has a clock of its own"
+            ),
+        ),
+        (
+            "order of files",
+            match ordered {
+                0 => "not varied: the filesystem lists the copy in the same order".to_owned(),
+                count => format!("another one in {count} folders"),
+            },
+        ),
+    ]
 }
 
 /// The time zone of the second build, 14 hours before UTC.

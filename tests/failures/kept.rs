@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use boxwright::digest::Sha256;
 
-use crate::bench::{Run, names};
+use crate::bench::Run;
 use crate::built;
 use crate::tiny::Tiny;
 
@@ -59,10 +59,9 @@ fn a_build_from_a_mirror_needs_no_network_and_survives_pruning() {
     assert!(rounds > 10, "it was pruned {rounds} times only");
     assert_eq!(Sha256::of_file(&image).unwrap(), usual);
 
-    // Now nobody uses anything.
+    // Now nobody uses anything; some of it may be gone since the build has ended.
     let said = tiny.project.run(&["cache", "prune", "--keep", "0", "--dry-run"]);
     assert!(said.fine().contains("would be freed, 0 B kept"), "{}", said.stdout);
-    assert!(names(&tiny.project.path("cache/base")).len() > 1);
     tiny.project.run(&["cache", "prune", "--max", "0"]).fine();
     for kind in ["base", "profile", "tools"] {
         assert_eq!(tiny.project.names(&format!("cache/{kind}")), [""; 0]);
