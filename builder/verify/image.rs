@@ -28,6 +28,13 @@ impl Image {
     /// [`InputError`] if it is no image of ours; another error if it cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
         let reading = || format!("reading {}", path.display());
+        if !path.is_file() {
+            let advice = format!(
+                "{} is no file; `boxwright build PROFILE` prints the path of an image",
+                path.display()
+            );
+            return Err(InputError(advice).into());
+        }
         let file = File::open(path).with_context(reading)?;
         let image = disk::read(path)
             .map_err(|error| InputError(format!("{error:#}; it is no image of Boxwright's")))?;
