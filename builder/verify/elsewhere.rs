@@ -25,7 +25,8 @@ use crate::tool::Tool;
 const USER: u32 = 60_123;
 /// Where everybody may have large files (file hierarchy standard, 5.15).
 const LARGE: &str = "/var/tmp";
-/// Where a filesystem is in memory, which lists a folder's entries in the order in which they were made.
+/// Where a filesystem is in memory: there the order in which a folder's entries were made is that in which they are listed, or
+/// the opposite. On a disk names are hashed as a rule, and a copy is listed as the original.
 const MEMORY: &str = "/dev/shm";
 /// What the folders are called: names that nobody quotes by chance.
 const FOLDER: &str = "another folder ü";
@@ -170,9 +171,10 @@ fn copy(original: &Original<'_>, place: &Path, project: &Path) -> Result<usize> 
     fs::copy("/proc/self/exe", &program).context("copying the program")?;
     open_to_all(&program)?;
     mirror::keep(original.lock, original.stored, &place.join("kept"), original.context)?;
+    let newest_first = newest_first(project)?;
     let mut ordered = 0;
     for folder in ["overlays", "firmware"] {
-        ordered += backwards(&original.context.project.join(folder), &project.join(folder))?;
+        ordered += reordered(&original.context.project.join(folder), &project.join(folder), newest_first)?;
     }
     let profiles = project.join("profiles");
     fs::create_dir(&profiles).with_context(|| format!("creating {}", profiles.display()))?;
@@ -190,19 +192,36 @@ fn open_to_all(path: &Path) -> Result<()> {
         .with_context(|| format!("opening {}", path.display()))
 }
 
-/// Copies the folder `from` to `to`, its last entry first. Returns in how many folders the entries are listed in another
-/// order than before.
-fn backwards(from: &Path, to: &Path) -> Result<usize> {
+/// Whether the filesystem lists what was made last in the empty `folder` first.
+fn newest_first(folder: &Path) -> Result<bool> {
+    let files = ["1", "2"].map(|name| folder.join(name));
+    for file in &files {
+        fs::write(file, "").with_context(|| format!("writing {}", file.display()))?;
+    }
+    let first = names(folder)?.into_iter().next();
+    for file in &files {
+        fs::remove_file(file).with_context(|| format!("removing {}", file.display()))?;
+    }
+    Ok(first.is_some_and(|name| name == "2"))
+}
+
+/// Copies the folder `from` to `to`, so that the entries come in the opposite order where the filesystem keeps one. Returns
+/// in how many folders they come in another order than before.
+fn reordered(from: &Path, to: &Path, newest_first: bool) -> Result<usize> {
     interrupt::check()?;
     fs::create_dir(to).with_context(|| format!("creating {}", to.display()))?;
     let names = names(from)?;
+    let mut order: Vec<&std::ffi::OsString> = names.iter().collect();
+    if !newest_first {
+        order.reverse();
+    }
     let mut count = 0;
-    for name in names.iter().rev() {
+    for name in order {
         let (source, target) = (from.join(name), to.join(name));
         let context = || format!("copying {}", source.display());
         let metadata = fs::symlink_metadata(&source).with_context(context)?;
         if metadata.is_dir() {
-            count += backwards(&source, &target)?;
+            count += reordered(&source, &target, newest_first)?;
         } else if metadata.is_symlink() {
             // A relative one leads elsewhere in the copy; one that leads out of the project stays what it is.
             symlink(fs::read_link(&source).with_context(context)?, &target).with_context(context)?;
@@ -245,12 +264,13 @@ mod tests {
     fn a_copy_has_the_same_files_in_another_order_where_the_filesystem_keeps_one() {
         let folder = Scratch::create(Path::new(MEMORY)).unwrap();
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let newest_first = newest_first(folder.path()).unwrap();
         fs::create_dir_all(from.join("sub")).unwrap();
         for name in ["a", "b", "sub/c", "sub/d"] {
             fs::write(from.join(name), name).unwrap();
         }
         symlink("a", from.join("link")).unwrap();
-        let count = backwards(&from, &to).unwrap();
+        let count = reordered(&from, &to, newest_first).unwrap();
         let sorted = |folder: &Path| {
             let mut names = names(folder).unwrap();
             names.sort();
@@ -261,6 +281,6 @@ mod tests {
         }
         assert_eq!(fs::read_link(to.join("link")).unwrap(), Path::new("a"));
         assert_eq!(fs::read(to.join("sub/d")).unwrap(), b"sub/d");
-        assert_eq!(count, 2, "a filesystem in memory lists what was made last first");
+        assert_eq!(count, 2, "a filesystem in memory keeps an order");
     }
 }
