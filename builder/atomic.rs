@@ -149,10 +149,15 @@ pub fn same_file(file: &File, path: &Path) -> bool {
     }
 }
 
+/// Whether `name` is that of something under construction, or of what a killed process left of it.
+pub fn is_unfinished(name: &std::ffi::OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(PREFIX.as_bytes())
+}
+
 /// Removes what killed processes left under construction in `folder`. What cannot be removed is in nobody's way.
 pub fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if !entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+        if !is_unfinished(&entry.file_name()) {
             continue;
         }
         let path = entry.path();

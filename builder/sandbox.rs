@@ -20,8 +20,10 @@ use anyhow::{Context as _, Result, bail};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
-use rustix::process::{Resource, Rlimit, Signal};
-use rustix::thread::{CapabilitySet, UnshareFlags};
+use rustix::process::{Gid, Resource, Rlimit, Signal, Uid};
+use rustix::thread::{
+    CapabilitySet, CpuSet, UnshareFlags, sched_setaffinity, set_thread_gid, set_thread_groups, set_thread_uid,
+};
 
 /// The status with which a process ends that could not enter its sandbox.
 const CANNOT_ENTER: i32 = 125;
@@ -188,6 +190,51 @@ impl Sandbox {
                 plan.enter();
                 Ok(())
             });
+        }
+        Ok(())
+    }
+}
+
+/// Circumstances of a process that must not change what it makes; what is none stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Circumstances {
+    /// The host's name, in a namespace of its own: for root.
+    pub host_name: Option<&'static str>,
+    /// What new files do not permit.
+    pub umask: Option<u32>,
+    /// The one processor that it may use.
+    pub processor: Option<usize>,
+    /// The ids of the user and his only group: for root.
+    pub user: Option<u32>,
+}
+
+impl Circumstances {
+    /// Makes `command` start under them. What the kernel refuses is an error of the start.
+    pub fn apply(self, command: &mut Command) {
+        // SAFETY: `enter` only makes system calls on what `self` holds; it allocates nothing.
+        unsafe {
+            command.pre_exec(move || Ok(self.enter()?));
+        }
+    }
+
+    fn enter(self) -> rustix::io::Result<()> {
+        if let Some(name) = self.host_name {
+            // SAFETY: the table of file descriptors is not among what is unshared.
+            unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUTS)? };
+            rustix::system::sethostname(name.as_bytes())?;
+        }
+        if let Some(umask) = self.umask {
+            rustix::process::umask(Mode::from_raw_mode(umask));
+        }
+        if let Some(processor) = self.processor {
+            let mut set = CpuSet::new();
+            set.set(processor);
+            sched_setaffinity(None, &set)?;
+        }
+        if let Some(id) = self.user {
+            set_thread_groups(&[])?;
+            set_thread_gid(Gid::from_raw(id))?;
+            set_thread_uid(Uid::from_raw(id))?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::sandbox::{self, Sandbox};
+use crate::sandbox::{self, Circumstances, Sandbox};
 
 /// How much of a failed program's standard error an error message shows, in bytes.
 const SHOWN_STDERR: usize = 2048;
@@ -30,6 +30,7 @@ pub struct Tool {
     stdin: Input,
     stdout: Option<File>,
     sandbox: Option<Sandbox>,
+    circumstances: Circumstances,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +102,12 @@ impl Tool {
         self
     }
 
+    /// Runs the program under other circumstances; not together with [`Tool::inside`].
+    pub fn under(mut self, circumstances: Circumstances) -> Self {
+        self.circumstances = circumstances;
+        self
+    }
+
     /// Runs the program to its end.
     ///
     /// # Errors
@@ -149,7 +156,13 @@ impl Tool {
         });
         match &self.sandbox {
             Some(sandbox) => sandbox.enclose(&mut command).with_context(|| format!("starting {shown}"))?,
-            None => sandbox::end_with_thread(&mut command),
+            None => {
+                // Another user first: with him the kernel forgets how the process is to end.
+                if self.circumstances != Circumstances::default() {
+                    self.circumstances.apply(&mut command);
+                }
+                sandbox::end_with_thread(&mut command);
+            }
         }
         let mut child = command.spawn().with_context(|| format!("starting {shown}"))?;
         let stderr = child.stderr.take().map(|stderr| std::thread::spawn(move || end_of(stderr)));

@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::context::Context;
 use crate::digest::Sha256;
-use crate::{atomic, interrupt};
+use crate::{atomic, interrupt, usage};
 
 /// How often a waiting build looks whether the other one is done.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -20,6 +20,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// A folder in the cache: `CACHE/KIND/KEY/`.
 #[derive(Debug, Clone)]
 pub struct Stage {
+    cache: PathBuf,
     kind: &'static str,
     folder: PathBuf,
     target: PathBuf,
@@ -30,12 +31,18 @@ impl Stage {
     pub fn new(context: &Context, kind: &'static str, key: &Sha256) -> Self {
         let folder = context.cache.join(kind);
         let target = folder.join(key.to_string());
-        Self { kind, folder, target }
+        Self { cache: context.cache.clone(), kind, folder, target }
     }
 
-    /// The finished folder, if there is one.
+    /// The finished folder, if there is one. It stays as long as this process runs.
     pub fn ready(&self) -> Option<PathBuf> {
-        self.target.is_dir().then(|| self.target.clone())
+        // What cannot be claimed could be pruned meanwhile; the reason is told by `get`.
+        (self.claim().is_ok() && self.target.is_dir()).then(|| self.target.clone())
+    }
+
+    fn claim(&self) -> Result<()> {
+        let name = self.target.file_name().unwrap_or_default().to_string_lossy();
+        usage::claim(&self.cache, self.kind, &name)
     }
 
     /// The finished folder; `make` fills it where it is missing. While another process makes it, this one waits.
@@ -43,6 +50,7 @@ impl Stage {
     /// # Errors
     /// Those of `make`, and any of the cache's file system. Nothing half-made is kept.
     pub fn get(&self, context: &Context, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        self.claim()?;
         if let Some(ready) = self.ready() {
             // One that was killed after it had published this may have left the rest.
             atomic::sweep(&self.folder);

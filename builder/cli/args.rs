@@ -104,6 +104,12 @@ pub enum Verb {
     Boot(Boot),
     /// Replace the box in a virtual machine, from its real backups, which are only read
     Rehearse(Rehearse),
+    /// Keep what a lock names, to build without a network
+    Mirror(super::mirror::Mirror),
+    /// Build a disk image again, and say in what it differs
+    Verify(super::verify::Verify),
+    /// Look after the cache of downloads and results
+    Cache(super::cache::Cache),
 }
 
 /// `new`
@@ -292,6 +298,9 @@ pub struct Build {
     /// The folder for the image
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
+    /// Take everything from this folder, which `mirror` made, and do not use the network
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
     /// Put these secrets into the image, which must not be published then
     #[arg(long, value_name = "FILE")]
     pub secrets: Option<PathBuf>,

@@ -1,26 +1,34 @@
 //! `boxwright build`: makes the disk image of a profile.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde_json::json;
 
 use super::Session;
 use super::args::Build;
 use super::output;
-use super::subject::now;
+use super::subject::{Owned, now};
 use crate::artefacts;
 use crate::build::{Built, Order};
+use crate::context::Context;
+use crate::diag::InputError;
 use crate::secrets::Handover;
 use crate::ui::human_bytes;
+use crate::{images, lock, mirror};
 
 pub(super) fn run(session: &Session, arguments: &Build) -> anyhow::Result<()> {
     let start = std::time::Instant::now();
     let subject = session.subject(&arguments.profile)?;
-    let context = subject.context(session)?;
+    let mut context = subject.context(session)?;
     let secrets = match &arguments.secrets {
         Some(path) => Some(session.secrets(path, &subject.checked)?),
         None => None,
     };
+    if let Some(folder) = &arguments.from {
+        context.offline = true;
+        take(folder, &subject, &context)?;
+    }
     let lock = subject.borrow().lock(&context)?;
     session.warn_if_stale(&lock, &subject);
     // Only a disk that restores has to be told from its predecessor; an image for many disks says nothing of them.
@@ -49,6 +57,20 @@ pub(super) fn run(session: &Session, arguments: &Build) -> anyhow::Result<()> {
             .json(&json!({ "image": built.image, "unchanged": built.unchanged, "manifest": manifest }));
     }
     session.out.write(&format!("{}\n", built.image.display()))
+}
+
+/// Takes what the lock of `subject` names from a mirror's folder into the cache.
+fn take(folder: &Path, subject: &Owned, context: &Context) -> anyhow::Result<()> {
+    let path = subject.borrow().lock_path();
+    let lock = lock::load(&path)?.ok_or_else(|| {
+        InputError(format!(
+            "{} is missing: it says what to take from {}; that folder has a copy of the lock that it was made for",
+            path.display(),
+            folder.display()
+        ))
+    })?;
+    let list = images::list(&subject.checked, &subject.plan, &lock.images);
+    mirror::adopt(&lock, &images::embedded(&list, &lock.images), folder, context)
 }
 
 /// What was made, how large it is, how long it took, and what to run next.

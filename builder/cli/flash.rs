@@ -219,6 +219,15 @@ fn finish(session: &Session, aim: &Aim, receipt: &Receipt, seen: bool) -> anyhow
 
 /// A size as people write it: `16G` and `16GiB` are powers of two, `16GB` is one of ten, a bare number is bytes.
 pub(super) fn size(text: &str) -> Result<u64, String> {
+    match bytes(text).filter(|size| *size > 0 && i64::try_from(*size).is_ok()) {
+        Some(size) if size % 512 == 0 => Ok(size),
+        Some(_) => Err("a disk has whole sectors of 512 bytes".to_owned()),
+        None => Err("write a size such as 16G, 16GB or 17179869184".to_owned()),
+    }
+}
+
+/// So many bytes as `text` says, with a unit or without.
+pub(super) fn bytes(text: &str) -> Option<u64> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let factor: Option<u64> = match text[end..].trim() {
         "" | "B" => Some(1),
@@ -230,12 +239,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         "TB" => Some(1_000_000_000_000),
         _ => None,
     };
-    let size = factor.and_then(|factor| text[..end].parse::<u64>().ok()?.checked_mul(factor));
-    match size.filter(|size| *size > 0 && i64::try_from(*size).is_ok()) {
-        Some(size) if size % 512 == 0 => Ok(size),
-        Some(_) => Err("a disk has whole sectors of 512 bytes".to_owned()),
-        None => Err("write a size such as 16G, 16GB or 17179869184".to_owned()),
-    }
+    text[..end].parse::<u64>().ok()?.checked_mul(factor?)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 mod args;
 mod boot;
 mod build;
+mod cache;
 mod check;
 mod diff;
 mod disks;
@@ -14,6 +15,7 @@ mod graph;
 mod import;
 mod inspect;
 mod lock;
+mod mirror;
 mod network;
 mod new;
 mod output;
@@ -31,6 +33,7 @@ mod sign;
 mod subject;
 mod surroundings;
 mod terminal;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -41,8 +44,11 @@ pub use args::{
     Boot, Build, Check, Cli, Colour, Flash, Global, Import, Inspect, Lock, New, RecoverySheet, Rehearse,
     Render, Rotate, Sbom, Secrets, SecretsCheck, SecretsDecrypt, SecretsEncrypt, SecretsVerb, Until, Verb,
 };
+pub use cache::{Cache, CacheVerb, Prune};
+pub use mirror::Mirror;
 use output::{Output, Rejected, StdoutClosed};
 pub use sign::Sign;
+pub use verify::Verify;
 
 use crate::diag::InputError;
 use crate::ui::Ui;
@@ -91,6 +97,9 @@ impl Session {
             Verb::Diff(arguments) => diff::run(self, arguments),
             Verb::Boot(arguments) => boot::run(self, arguments),
             Verb::Rehearse(arguments) => rehearse::run(self, arguments),
+            Verb::Mirror(arguments) => mirror::run(self, arguments),
+            Verb::Verify(arguments) => verify::run(self, arguments),
+            Verb::Cache(arguments) => cache::run(self, arguments),
         }
     }
 

@@ -12,7 +12,7 @@ use anyhow::Context as _;
 
 use crate::atomic::same_file;
 use crate::digest::{Hasher, Sha256};
-use crate::interrupt;
+use crate::{interrupt, usage};
 
 /// How often a waiting build looks whether the other one has finished a file.
 const POLL: Duration = Duration::from_millis(50);
@@ -55,12 +55,13 @@ impl Cache {
     }
 
     /// The file with this digest, if it is there and still has the digest: a disk may have lost what was written last.
-    /// A file that has another content is removed.
+    /// A file that has another content is removed. Whatever is found stays as long as this process runs.
     ///
     /// # Errors
     /// If the file cannot be read or removed.
     pub fn find(&self, digest: &Sha256) -> anyhow::Result<Option<PathBuf>> {
         let path = self.object(digest);
+        usage::claim(&self.root, "objects", &digest.to_string())?;
         if !path.exists() {
             return Ok(None);
         }
@@ -74,6 +75,7 @@ impl Cache {
     /// The partial file for this digest, locked; `None` if another build has finished the file meanwhile.
     pub(super) fn partial(&self, digest: &Sha256) -> anyhow::Result<Option<Partial>> {
         let object = self.object(digest);
+        usage::claim(&self.root, "objects", &digest.to_string())?;
         let path = self.root.join("partial").join(digest.to_string());
         loop {
             interrupt::check()?;

@@ -17,9 +17,12 @@ use super::skopeo::{Skopeo, Trouble};
 use crate::atomic::Scratch;
 use crate::context::Context;
 use crate::digest::Sha256;
-use crate::interrupt;
 use crate::lock::Image;
 use crate::ui::{Step, human_bytes};
+use crate::{interrupt, usage};
+
+/// The folder of the cache with the blobs.
+const FOLDER: &str = "containers";
 
 /// How many images are fetched at once.
 const AT_ONCE: usize = 4;
@@ -38,11 +41,21 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// The digest and the file of each of its blobs, its manifest among them.
+    pub fn blobs(&self) -> Vec<(Sha256, PathBuf)> {
+        self.files().into_iter().map(|(blob, path)| (blob.digest, path)).collect()
+    }
+
     /// All its blobs with the manifest, each once, and the file of each.
     pub(super) fn files(&self) -> BTreeMap<&Blob, PathBuf> {
         let path = |blob: &Blob| self.folder.join(blob.digest.to_string());
         self.image.blobs().into_iter().chain([&self.manifest]).map(|blob| (blob, path(blob))).collect()
     }
+}
+
+/// Where the blob with this digest is in the cache, or will be.
+pub fn blob(context: &Context, digest: Sha256) -> PathBuf {
+    context.cache.join(FOLDER).join(digest.to_string())
 }
 
 /// Fetches what the cache lacks of `images`, all of which have a digest.
@@ -51,7 +64,7 @@ impl Stored {
 /// A registry cannot be reached or does not have what the lock names, something does not have its digest, the cache cannot
 /// be written, or the run is interrupted.
 pub fn fetch(images: &[Image], skopeo: &Skopeo, context: &Context) -> Result<Vec<Stored>> {
-    let folder = context.cache.join("containers");
+    let folder = context.cache.join(FOLDER);
     fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     let step = context.ui.step("fetching container images");
     step.total_bytes(images.iter().filter_map(|image| image.size).sum());
@@ -97,6 +110,7 @@ impl Fetching<'_> {
 
     /// The image, if the cache has all of it.
     fn cached(&self, image: &Image, digest: Sha256) -> Result<Option<Stored>> {
+        self.claim(digest)?;
         let path = self.folder.join(digest.to_string());
         let Ok(bytes) = fs::read(&path) else { return Ok(None) };
         if Sha256::of_bytes(&bytes) != digest {
@@ -112,6 +126,7 @@ impl Fetching<'_> {
                 "its configuration is not the one in the lock, though its manifest is: the lock was edited"
             );
         }
+        parsed.blobs().iter().try_for_each(|blob| self.claim(blob.digest))?;
         let there = |blob: &&Blob| {
             fs::metadata(self.folder.join(blob.digest.to_string())).is_ok_and(|file| file.len() == blob.size)
         };
@@ -125,6 +140,11 @@ impl Fetching<'_> {
             image: parsed,
             folder: self.folder.to_owned(),
         }))
+    }
+
+    /// Keeps the blob in the cache as long as this process runs.
+    fn claim(&self, digest: Sha256) -> Result<()> {
+        usage::claim(&self.context.cache, FOLDER, &digest.to_string())
     }
 
     /// Copies the image from its registry into the cache. The manifest comes last, so that a cache with it has had all.
@@ -149,6 +169,7 @@ impl Fetching<'_> {
         manifest::check_config(&config)?;
         for blob in parsed.blobs() {
             interrupt::check()?;
+            self.claim(blob.digest)?;
             let path = scratch.path().join(blob.digest.to_string());
             if blob.digest != parsed.config.digest {
                 compare(&path, blob.digest)?;

@@ -20,6 +20,9 @@ use super::manifest::Blob;
 use crate::digest::Hasher;
 use crate::interrupt;
 
+/// The file `oci-layout` of a layout.
+pub const LAYOUT: &str = "{\n  \"imageLayoutVersion\": \"1.0.0\"\n}\n";
+
 /// Where blobs lie in a layout.
 const BLOBS: &str = "blobs/sha256";
 
@@ -43,17 +46,16 @@ pub fn write_layer(images: &[Stored], writer: &mut dyn Write, time: i64) -> Resu
         interrupt::check()?;
         append(&mut archive, blob, &path, time)?;
     }
-    let files = [("index.json", index(images)), ("oci-layout", json!({ "imageLayoutVersion": "1.0.0" }))];
-    for (name, value) in files {
-        let text = format!("{value:#}\n");
+    let files = [("index.json", format!("{:#}\n", index(images))), ("oci-layout", LAYOUT.to_owned())];
+    for (name, text) in files {
         let mut header = header(EntryType::Regular, text.len() as u64, time);
         archive.append_data(&mut header, name, text.as_bytes()).context("writing the images layer")?;
     }
     archive.finish().context("writing the images layer")
 }
 
-/// Which images the layout holds, in the order of their names.
-fn index(images: &[Stored]) -> serde_json::Value {
+/// Which images a layout holds, in the order of their names: its `index.json`.
+pub fn index(images: &[Stored]) -> serde_json::Value {
     let sorted: BTreeMap<&str, &Stored> =
         images.iter().map(|image| (image.reference.as_str(), image)).collect();
     let manifests: Vec<_> = sorted

@@ -81,6 +81,17 @@ pub fn parse_digest(text: &str) -> Result<Sha256> {
     hex.parse().with_context(|| format!("`{text}` is no sha256 digest"))
 }
 
+/// The digests of everything that the manifest of one image names.
+///
+/// # Errors
+/// If it is no such manifest.
+pub fn blobs_of(bytes: &[u8]) -> Result<Vec<Sha256>> {
+    match parse(bytes)? {
+        Manifest::Image(image) => Ok(image.blobs().into_iter().map(|blob| blob.digest).collect()),
+        Manifest::List(_) => bail!("it is a list of images: `boxwright lock --update` chooses one"),
+    }
+}
+
 /// Reads a manifest; of a list, the entry for linux on amd64.
 ///
 /// # Errors

@@ -13,9 +13,10 @@ mod reference;
 mod resolve;
 mod skopeo;
 
-pub use fetch::{Stored, fetch};
-pub use layer::write_layer;
+pub use fetch::{Stored, blob, fetch};
+pub use layer::{LAYOUT, index, write_layer};
 pub use list::{BoxImage, embedded, layer_key, list, references};
+pub use manifest::{blobs_of, parse_digest};
 pub use reference::{Mirror, Reference};
 pub use resolve::resolve;
 pub use skopeo::Skopeo;

@@ -17,6 +17,7 @@ use crate::debian::deb::{Deb, DebFile, MemberKind};
 use crate::debian::unpack::{self, Owners, Target};
 use crate::digest::{Hasher, Sha256};
 use crate::tool::Tool;
+use crate::usage;
 
 /// Changes whenever the same packages would be unpacked in another way.
 const LAYOUT: &[u8] = b"1";
@@ -55,6 +56,12 @@ fn place<'a>(packages: impl IntoIterator<Item = &'a Sha256>, context: &Context) 
     context.cache.join(FOLDER).join(hasher.finish().to_string())
 }
 
+/// Keeps the tools at `root`, a [`place`], in the cache as long as this process runs.
+fn claim(root: &Path, context: &Context) -> Result<()> {
+    let name = root.file_name().unwrap_or_default().to_string_lossy();
+    usage::claim(&context.cache, FOLDER, &name)
+}
+
 /// The unpacked tools.
 #[derive(Debug, Clone)]
 pub struct Tools {
@@ -65,7 +72,7 @@ impl Tools {
     /// The tools made of the packages with these digests, if the cache has them unpacked.
     pub fn unpacked<'a>(packages: impl IntoIterator<Item = &'a Sha256>, context: &Context) -> Option<Self> {
         let root = place(packages, context);
-        root.is_dir().then_some(Self { root })
+        (claim(&root, context).is_ok() && root.is_dir()).then_some(Self { root })
     }
 
     /// Unpacks `debs` into the cache unless they are there already.
@@ -75,6 +82,7 @@ impl Tools {
     pub fn prepare(debs: &[DebFile], context: &Context) -> Result<Self> {
         let root = place(debs.iter().map(|deb| &deb.sha256), context);
         let folder = context.cache.join(FOLDER);
+        claim(&root, context)?;
         if !root.is_dir() {
             let step = context.ui.step("unpacking tools");
             let scratch = atomic::Scratch::create(&folder)?;

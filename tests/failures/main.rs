@@ -12,8 +12,10 @@ mod publisher;
 #[path = "../archive/server.rs"]
 mod server;
 
+mod again;
 mod bench;
 mod downloads;
+mod kept;
 mod late;
 mod leaks;
 mod profiles;

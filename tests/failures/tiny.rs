@@ -134,10 +134,15 @@ impl Tiny {
         found
     }
 
+    /// The package of that name.
+    pub fn package(&self, name: &str) -> &Package {
+        let mut packages = self.all.packages.iter().chain(&self.all.tools);
+        packages.find(|package| package.name == name).unwrap()
+    }
+
     /// Takes a package out of the cache; the server has it then.
     pub fn forget(&self, name: &str) -> &Package {
-        let mut packages = self.all.packages.iter().chain(&self.all.tools);
-        let package = packages.find(|package| package.name == name).unwrap();
+        let package = self.package(name);
         let digest = package.sha256.to_string();
         let place = self.project.path("cache/objects").join(&digest[..2]).join(digest);
         self.server.put(&format!("/{}", package.path), fs::read(&place).unwrap());

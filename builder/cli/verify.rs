@@ -1,0 +1,218 @@
+//! `boxwright verify`: builds an image again and compares.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::json;
+
+use super::output::Rejected;
+use super::subject::Owned;
+use super::{Session, profile};
+use crate::atomic::Scratch;
+use crate::build::manifest::Manifest;
+use crate::build::{Built, Order, lock_of, locking};
+use crate::context::Context;
+use crate::diag::InputError;
+use crate::images::{self, Skopeo};
+use crate::lock::{self, Lock};
+use crate::prune::{DOWNLOADS, PARTIAL, VERIFY};
+use crate::secrets::Handover;
+use crate::tools::Tools;
+use crate::ui::human_bytes;
+use crate::verify::{self, Difference, Elsewhere, Image, Original};
+
+/// `verify`
+#[derive(Debug, Args)]
+#[command(after_help = "The lock and the manifest beside the image say what it was made from.")]
+pub struct Verify {
+    /// The image; it is not changed. A profile with --twice
+    #[arg(value_name = "IMAGE")]
+    pub subject: PathBuf,
+    /// The box's profile, where it is not profiles/NAME.toml
+    #[arg(long, value_name = "PROFILE", conflicts_with = "twice")]
+    pub profile: Option<PathBuf>,
+    /// Build the profile twice, the second time under other circumstances: folder, user, umask, time zone, language, host
+    /// name, processors, order of files
+    #[arg(long)]
+    pub twice: bool,
+}
+
+pub(super) fn run(session: &Session, arguments: &Verify) -> anyhow::Result<()> {
+    if arguments.twice {
+        return twice(session, &arguments.subject);
+    }
+    let path = &arguments.subject;
+    let image = Image::open(path)?;
+    let manifest = Manifest::load(path).ok_or_else(|| {
+        let path = Manifest::path(path);
+        InputError(format!(
+            "{} is missing or of another program: it says which box the image is",
+            path.display()
+        ))
+    })?;
+    let profile = match &arguments.profile {
+        Some(profile) => profile.clone(),
+        None => profile::named(&session.context(path)?.project, &manifest.name),
+    };
+    let lock = locked(path)?;
+    let subject = session.subject(&profile)?;
+    if subject.checked.name() != manifest.name {
+        let (ours, theirs) = (subject.checked.name(), &manifest.name);
+        bail!(InputError(format!(
+            "{} is the profile of {ours}, and the image is {theirs}'s",
+            profile.display()
+        )));
+    }
+    let again = again(&subject, &lock, subject.context(session)?).context("building the image again")?;
+    let tools = locking::tools(&lock, &again.context)?;
+    let differences = compare(session, &image, &Image::open(&again.built.image)?, &tools)?;
+    if !differences.is_empty() {
+        explain(session, (path, &manifest), &again.built);
+    }
+    report(session, path, &differences, &[])
+}
+
+/// `verify --twice`
+fn twice(session: &Session, profile: &Path) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    let subject = session.subject(profile)?;
+    let shared = subject.context(session)?;
+    let lock = subject.borrow().lock(&shared)?;
+    let again = again(&subject, &lock, shared)?;
+    let tools = locking::tools(&lock, &again.context)?;
+    let list = images::list(&subject.checked, &subject.plan, &lock.images);
+    let embedded: Vec<_> =
+        images::embedded(&list, &lock.images).into_iter().filter(|image| image.digest.is_some()).collect();
+    let stored = match embedded.is_empty() {
+        true => Vec::new(),
+        false => images::fetch(&embedded, &Skopeo::new(&tools, &again.context)?, &again.context)?,
+    };
+    let elsewhere = Elsewhere::build(&Original {
+        profile: subject.borrow().path,
+        name: subject.checked.name(),
+        lock: &lock,
+        stored: &stored,
+        context: &again.context,
+        begun,
+    })?;
+    let images = [Image::open(&again.built.image)?, Image::open(&elsewhere.image)?];
+    let differences = compare(session, &images[0], &images[1], &tools)?;
+    report(session, subject.borrow().path, &differences, &elsewhere.varied)
+}
+
+fn compare(
+    session: &Session,
+    first: &Image,
+    second: &Image,
+    tools: &Tools,
+) -> anyhow::Result<Vec<Difference>> {
+    let step = session.ui.step("comparing");
+    let differences = verify::compare(first, second, tools)?;
+    step.done(human_bytes(first.data_bytes().max(second.data_bytes())));
+    Ok(differences)
+}
+
+/// Says whether what was built of `subject` is identical, or in what it differs, and what was `varied`.
+///
+/// # Errors
+/// [`Rejected`] if it differs; or if nobody reads the answer.
+fn report(
+    session: &Session,
+    subject: &Path,
+    differences: &[Difference],
+    varied: &[(&'static str, String)],
+) -> anyhow::Result<()> {
+    let identical = differences.is_empty();
+    if session.global.json {
+        let mut value = json!({ "subject": subject, "identical": identical, "differences": differences });
+        if !varied.is_empty() {
+            value["varied"] = varied.iter().map(|(what, how)| ((*what).to_owned(), json!(how))).collect();
+        }
+        session.out.json(&value)?;
+    } else {
+        let mut text = varied.iter().map(|(what, how)| format!("{what:<15} {how}\n")).collect::<String>();
+        match identical {
+            true => _ = writeln!(text, "{}: identical", subject.display()),
+            false => text.push_str(&differing(subject, differences)),
+        }
+        session.out.write(&text)?;
+    }
+    if identical { Ok(()) } else { Err(Rejected.into()) }
+}
+
+/// The lock beside `image`.
+fn locked(image: &Path) -> anyhow::Result<Lock> {
+    let path = lock_of(image);
+    Ok(lock::load(&path)?.ok_or_else(|| {
+        InputError(format!("{} is missing: it says what the image was made from", path.display()))
+    })?)
+}
+
+/// What was built again.
+struct Again {
+    built: Built,
+    /// Where: folder and cache are gone with this value.
+    context: Context,
+    _scratch: Scratch,
+}
+
+/// Builds from `lock` in a folder and a cache of its own. Downloads are shared: each is compared with its digest whenever it
+/// is used.
+fn again(subject: &Owned, lock: &Lock, shared: Context) -> anyhow::Result<Again> {
+    let scratch = Scratch::create(&shared.cache.join(VERIFY))?;
+    let cache = scratch.path().join("cache");
+    fs::create_dir(&cache).with_context(|| format!("creating {}", cache.display()))?;
+    for kind in DOWNLOADS.into_iter().chain([PARTIAL]) {
+        let folder = shared.cache.join(kind);
+        fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+        std::os::unix::fs::symlink(&folder, cache.join(kind))
+            .with_context(|| format!("linking to {}", folder.display()))?;
+    }
+    let context = Context { cache, ..shared };
+    let order = Order {
+        checked: &subject.checked,
+        plan: &subject.plan,
+        lock,
+        secrets: None,
+        handover: &Handover { incarnation: None, restore: None, rehearsal: false },
+        out: &scratch.path().join("out"),
+    };
+    let built = order.build(&context)?;
+    Ok(Again { built, context, _scratch: scratch })
+}
+
+/// Says what may be the reason of a difference, as far as that is known.
+fn explain(session: &Session, (image, manifest): (&Path, &Manifest), built: &Built) {
+    if built.manifest.inputs != manifest.inputs {
+        session.ui.warn(
+            "this is not what the image was made from: the program, the profile, overlays/ or firmware/ have changed since, \
+             or it holds secrets",
+        );
+    }
+    let now = crate::build::content(image).ok();
+    if manifest.content.is_some() && now != manifest.content {
+        session.ui.warn(format!(
+            "{} is not what its manifest says: it was changed after it was built",
+            image.display()
+        ));
+    }
+}
+
+/// The differences for a person, under the partition and the stage of each. Writing into a String cannot fail.
+fn differing(subject: &Path, differences: &[Difference]) -> String {
+    let mut text = format!("{} is not what comes out when it is built again\n", subject.display());
+    let mut place = None;
+    for difference in differences {
+        let here = (difference.stage, &difference.partition);
+        if place != Some(here) {
+            _ = writeln!(text, "{}, made by the stage `{}`", here.1, here.0.word());
+            place = Some(here);
+        }
+        _ = writeln!(text, "  {difference}");
+    }
+    text
+}

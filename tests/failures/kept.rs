@@ -1,0 +1,69 @@
+//! What `mirror` keeps is enough to build from, without a network; and a cache that is pruned all the time does not disturb.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use boxwright::digest::Sha256;
+
+use crate::bench::Run;
+use crate::built;
+use crate::tiny::Tiny;
+
+/// A build from `kept`, in a namespace that has no interface but a loopback that is down.
+fn without_network(tiny: &Tiny) -> Command {
+    let mut command = Command::new("unshare");
+    if !rustix::process::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    let script = "test \"$(grep -c : /proc/net/dev)\" = 1 && exec \"$0\" --cache cache build box --from kept";
+    command.args(["--net", "/bin/sh", "-c", script, built::PROGRAM]).current_dir(tiny.project.path(""));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_build_from_a_mirror_needs_no_network_and_survives_pruning() {
+    let Some(tiny) = Tiny::new() else { return };
+    let usual = tiny.image();
+    assert_eq!(tiny.project.run(&["mirror", "box", "--to", "kept"]).fine(), "kept");
+    assert!(tiny.project.path("kept/attic.lock").is_file());
+
+    // An empty cache, and a mirror with one file that is missing, and one that is another.
+    fs::rename(tiny.project.path("cache"), tiny.project.path("former")).unwrap();
+    let package = |name: &str| {
+        let package = tiny.package(name);
+        tiny.project.path("kept").join(&package.path)
+    };
+    let [busybox, kmod] = ["busybox", "kmod"].map(package);
+    let former = [fs::read(&busybox).unwrap(), fs::read(&kmod).unwrap()];
+    fs::remove_file(&busybox).unwrap();
+    fs::write(&kmod, "something else").unwrap();
+    let run = Run::of(&without_network(&tiny).output().unwrap());
+    run.refused(
+        1,
+        &["kept lacks 2 of the files that the lock names", "\n  busybox ", "\n  kmod ", "boxwright mirror"],
+    );
+    fs::write(&busybox, &former[0]).unwrap();
+    fs::write(&kmod, &former[1]).unwrap();
+
+    let mut build = without_network(&tiny).spawn().unwrap();
+    let mut rounds = 0;
+    while build.try_wait().unwrap().is_none() {
+        tiny.project.run(&["cache", "prune", "--keep", "0"]).fine();
+        std::thread::sleep(Duration::from_millis(20));
+        rounds += 1;
+    }
+    let run = Run::of(&build.wait_with_output().unwrap());
+    let image = tiny.project.path(run.fine());
+    assert!(rounds > 10, "it was pruned {rounds} times only");
+    assert_eq!(Sha256::of_file(&image).unwrap(), usual);
+
+    // Now nobody uses anything; some of it may be gone since the build has ended.
+    let said = tiny.project.run(&["cache", "prune", "--keep", "0", "--dry-run"]);
+    assert!(said.fine().contains("would be freed, 0 B kept"), "{}", said.stdout);
+    tiny.project.run(&["cache", "prune", "--max", "0"]).fine();
+    for kind in ["base", "profile", "tools"] {
+        assert_eq!(tiny.project.names(&format!("cache/{kind}")), [""; 0]);
+    }
+}
