@@ -1,6 +1,6 @@
 //! What differs between two profiles, two locks or two images: two [`Side`]s go in, a [`Difference`] comes out.
 //!
-//! It is printed as lines ([`text`]), as Markdown for a comment on a merge request ([`markdown`]), or as it is, as JSON. No
+//! It is printed as lines ([`text()`]), as Markdown for a comment on a merge request ([`markdown()`]), or as it is, as JSON. No
 //! file is read here but those of packages that are in the cache already ([`fixes`]), and nothing is built or fetched.
 
 mod boxes;

@@ -31,7 +31,7 @@ pub struct Request<'a> {
     pub assumed: &'a [String],
     /// Whether all essential and required packages are wanted too: the set of a system, not of a folder of tools.
     pub system: bool,
-    /// Packages whose version is not the newest one but that of this file, which the index has kept: what [`hold`] returns.
+    /// Packages whose version is not the newest one but that of this file, which the index has kept: what [`hold()`] returns.
     pub held: &'a BTreeMap<String, Sha256>,
 }
 
