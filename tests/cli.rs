@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_boxwright");
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 23] = [
     "new",
     "import",
     "check",
@@ -20,6 +20,10 @@ const VERBS: [&str; 18] = [
     "lock",
     "render",
     "build",
+    "mirror",
+    "verify",
+    "cache",
+    "cache prune",
     "sign",
     "flash",
     "inspect",

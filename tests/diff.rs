@@ -305,6 +305,7 @@ fn image(folder: &Path, name: &str, release: &str, lock: &Lock, filled: u64) -> 
         written: 1 << 30,
         fingerprint: digest,
         content: None,
+        sha256: None,
         embedded: vec![],
         unresolved: vec![],
     };

@@ -3,7 +3,6 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "the steps need a PATH")]
 
-#[allow(dead_code, reason = "not all of it is used here")]
 #[path = "support/go.rs"]
 mod go;
 

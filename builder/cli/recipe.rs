@@ -65,7 +65,7 @@ pub(super) fn run(session: &Session, ci: Ci) -> anyhow::Result<()> {
         recipe.write(&project)?;
         written.push_str(&format!("{}\n", recipe.0));
     }
-    session.ui.note(ci.next_step().to_owned());
+    session.ui.note(ci.next_step());
     session.out.write(&written)
 }
 
