@@ -88,10 +88,14 @@ pub enum Verb {
     Graph(Graph),
     /// Choose the exact packages and container images
     Lock(Lock),
+    /// Keep what a lock names, to build without a network
+    Mirror(super::mirror::Mirror),
     /// Write the files that a profile puts onto the box into a folder
     Render(Render),
     /// Build the disk image
     Build(Build),
+    /// Build a disk image again, and say in what it differs
+    Verify(super::verify::Verify),
     /// Sign a disk image with an SSH key
     Sign(super::sign::Sign),
     /// Write a disk image to a disk, and read it back
@@ -104,10 +108,6 @@ pub enum Verb {
     Boot(Boot),
     /// Replace the box in a virtual machine, from its real backups, which are only read
     Rehearse(Rehearse),
-    /// Keep what a lock names, to build without a network
-    Mirror(super::mirror::Mirror),
-    /// Build a disk image again, and say in what it differs
-    Verify(super::verify::Verify),
     /// Look after the cache of downloads and results
     Cache(super::cache::Cache),
 }
