@@ -16,10 +16,10 @@ use boxwright::tools::Tools;
 use boxwright::vm::{BoxDisk, Host, Machine, MachineOptions, Said, Unit, verdict};
 
 /// How long a box may take to be good under plain emulation on a busy machine.
-pub const GOOD: Duration = Duration::from_secs(900);
+pub const GOOD: Duration = Duration::from_secs(1200);
 
 /// How long something may take that follows at once.
-pub const SOON: Duration = Duration::from_secs(300);
+pub const SOON: Duration = Duration::from_secs(600);
 
 /// What boxes are started with.
 pub struct Bench {
@@ -268,7 +268,7 @@ impl Run {
     /// Waits for the end of the probe `name`, whose script has `count` [`checks`], all of which must succeed; what else it
     /// printed.
     pub fn checks(&mut self, name: &str, count: usize) -> Vec<String> {
-        let printed = self.probe(name, Duration::from_secs(1200));
+        let printed = self.probe(name, Duration::from_secs(2400));
         let (checks, others): (Vec<String>, Vec<String>) =
             printed.into_iter().partition(|line| line.starts_with("check "));
         let failed: Vec<&String> = checks.iter().filter(|check| !check.ends_with(": yes")).collect();

@@ -17,7 +17,7 @@ const PROFILE: &str = "tests/boot/restore.toml";
 const PORT: u16 = 19443;
 const KEYS: [&str; 2] = ["AKIDFORTESTS", "a secret key for tests"];
 /// How long everything may take that a machine does, under plain emulation on a busy one.
-const LONG: Duration = Duration::from_secs(1200);
+const LONG: Duration = Duration::from_secs(2400);
 
 /// What the box keeps, written on the first disk, and a backup of it; then Nextcloud's is spoilt, and comes back.
 const WRITE: &str = r#"

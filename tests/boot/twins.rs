@@ -16,7 +16,7 @@ fn of_two_new_disks_from_one_image_neither_is_touched() {
     let untouched = written(&twin);
     let options = MachineOptions { disks: vec![twin.path.clone()], ..MachineOptions::default() };
     let mut run = bench.start(&disk, &options);
-    let said = run.until(Duration::from_secs(600), |said| matches!(said, Said::CannotStart(_) | Said::Good));
+    let said = run.until(Duration::from_secs(1200), |said| matches!(said, Said::CannotStart(_) | Said::Good));
     let Said::CannotStart(reason) = said else { panic!("{said:?}") };
     assert!(reason.contains("two disks from one image"), "{reason}");
     run.cut_power();
