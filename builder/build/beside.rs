@@ -43,7 +43,7 @@ pub fn signature(manifest: &Path) -> PathBuf {
 
 /// Both digests of an image.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Digests {
+pub struct Digests {
     /// Of the file, byte for byte.
     pub sha256: Sha256,
     /// Of its content: [`content::read`].
@@ -52,11 +52,11 @@ pub(super) struct Digests {
 
 impl Digests {
     /// Reads the image at `path`, twice at once: the plain digest takes one processor and cannot leave out a hole.
-    pub(super) fn of(path: &Path) -> Result<Self> {
-        let context = || format!("reading {}", path.display());
-        let file = fs::File::open(path).with_context(context)?;
-        let (sha256, content) =
-            rayon::join(|| Sha256::of_file(path), || content::read(&file, &|_| ()).with_context(context));
+    ///
+    /// # Errors
+    /// If it cannot be read, or the user asks to stop.
+    pub fn of(path: &Path) -> Result<Self> {
+        let (sha256, content) = rayon::join(|| Sha256::of_file(path), || content::of(path));
         Ok(Self { sha256: sha256?, content: content?.digest })
     }
 }
@@ -71,13 +71,6 @@ impl Order<'_> {
         let on_box = |reference: String| OnBox { embedded: embedded.contains(&reference), reference };
         let archives = distribution.archives.iter();
         let profile = serde_json::to_vec(self.checked.profile()).context("digesting the profile")?;
-        let mut lock = self.lock.clone();
-        // As they are written: the lock beside the image is the same.
-        for list in [&mut lock.packages, &mut lock.tools, &mut lock.machine] {
-            list.sort();
-        }
-        lock.archives.sort();
-        lock.images.sort();
         Ok(Origin {
             schema: origin::SCHEMA,
             name: self.checked.name().to_owned(),
@@ -96,7 +89,8 @@ impl Order<'_> {
             },
             boot,
             images: images::references(self.checked, self.plan).into_iter().map(on_box).collect(),
-            lock,
+            // As it is written: the lock beside the image is the same.
+            lock: self.lock.clone().sorted(),
         })
     }
 

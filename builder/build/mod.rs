@@ -275,16 +275,6 @@ pub fn render(
     inputs.tree(&context.project.join("overlays"))
 }
 
-/// The digest of everything in the image at `path`, by which it is checked before it is flashed.
-///
-/// # Errors
-/// If it cannot be read, or the user asks to stop.
-pub fn content(path: &Path) -> Result<Sha256> {
-    let context = || format!("reading {}", path.display());
-    let file = fs::File::open(path).with_context(context)?;
-    Ok(disk::content::read(&file, &|_| ()).with_context(context)?.digest)
-}
-
 /// The layers in the order in which they are on the disk.
 fn layers<'a>(base: &'a Base, profile: &'a Layer, embedded: &'a Embedded) -> Vec<(Role, &'a Layer)> {
     let mut layers = vec![(Role::Base, &base.layer), (Role::Profile, profile)];

@@ -17,6 +17,7 @@ use crate::build::manifest::Manifest;
 use crate::build::{Built, Order, lock_of, locking};
 use crate::context::Context;
 use crate::diag::InputError;
+use crate::disk::content;
 use crate::images::{self, Skopeo};
 use crate::lock::{self, Lock};
 use crate::prune::{DOWNLOADS, PARTIAL, VERIFY};
@@ -193,7 +194,7 @@ fn explain(session: &Session, (image, manifest): (&Path, &Manifest), built: &Bui
              or it holds secrets",
         );
     }
-    let now = crate::build::content(image).ok();
+    let now = content::of(image).ok().map(|content| content.digest);
     if manifest.content.is_some() && now != manifest.content {
         session.ui.warn(format!(
             "{} is not what its manifest says: it was changed after it was built",

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
@@ -50,6 +51,16 @@ pub struct Content {
     pub digest: Sha256,
     /// Where it is not all zero, in whole MiB.
     pub filled: Vec<Range<u64>>,
+}
+
+/// The content of the image at `path`; see [`read`].
+///
+/// # Errors
+/// As for [`read`].
+pub fn of(path: &Path) -> Result<Content> {
+    let context = || format!("reading {}", path.display());
+    let file = File::open(path).with_context(context)?;
+    read(&file, &|_| ()).with_context(context)
 }
 
 /// The content of `file`. Its digest is that of its size, and of each MiB that is not all zero, with its place. `progress` is

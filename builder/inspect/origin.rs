@@ -6,10 +6,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::build::beside::Digests;
 use crate::build::manifest::{self, Manifest};
 use crate::diag::InputError;
 use crate::digest::Sha256;
-use crate::disk::{self, Layout, Role, content};
+use crate::disk::{self, Layout, Role};
 use crate::flash::fat::Volume;
 use crate::provenance::origin::SHORT_FOLDER;
 use crate::provenance::{Document, Origin, Subject};
@@ -59,8 +60,6 @@ fn digests(path: &Path) -> Result<(Sha256, Sha256)> {
     if let Some(known) = manifest.and_then(|manifest| Some((manifest.sha256?, manifest.content?))) {
         return Ok(known);
     }
-    let context = || format!("reading {}", path.display());
-    let file = File::open(path).with_context(context)?;
-    let content = content::read(&file, &|_| ()).with_context(context)?.digest;
-    Ok((Sha256::of_file(path)?, content))
+    let digests = Digests::of(path)?;
+    Ok((digests.sha256, digests.content))
 }

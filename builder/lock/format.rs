@@ -49,6 +49,19 @@ pub struct Lock {
     pub images: Vec<Image>,
 }
 
+impl Lock {
+    /// The same with every list in the order in which it is written.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
+        self.archives.sort();
+        for list in [&mut self.packages, &mut self.tools, &mut self.machine] {
+            list.sort();
+        }
+        self.images.sort();
+        self
+    }
+}
+
 /// One suite of an archive, as it was when the lock was made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

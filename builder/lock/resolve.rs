@@ -151,15 +151,7 @@ fn package(candidate: &Candidate, archives: &[Archive]) -> Package {
 /// The lock that follows `old`. Its version is larger if anything differs; else it is `old` itself.
 ///
 /// The version begins with the day of the archives (`2026112101`), so that it also grows where a lock file was lost.
-pub fn update(old: Option<&Lock>, resolved: Resolved, mut images: Vec<Image>) -> Lock {
-    images.sort();
-    images.dedup();
-    let sorted = |mut list: Vec<Package>| {
-        list.sort();
-        list
-    };
-    let mut archives = resolved.archives;
-    archives.sort();
+pub fn update(old: Option<&Lock>, resolved: Resolved, images: Vec<Image>) -> Lock {
     let mut lock = Lock {
         schema: SCHEMA,
         version: old.map_or(0, |old| old.version),
@@ -167,12 +159,14 @@ pub fn update(old: Option<&Lock>, resolved: Resolved, mut images: Vec<Image>) ->
         distribution: resolved.distribution,
         platform: resolved.platform,
         request: resolved.request,
-        archives,
-        packages: sorted(resolved.packages),
-        tools: sorted(resolved.tools),
-        machine: sorted(resolved.machine),
+        archives: resolved.archives,
+        packages: resolved.packages,
+        tools: resolved.tools,
+        machine: resolved.machine,
         images,
-    };
+    }
+    .sorted();
+    lock.images.dedup();
     if old != Some(&lock) {
         let day: u64 = date::day(lock.time).replace('-', "").parse().unwrap_or_default();
         lock.version = (lock.version + 1).max(day * 100 + 1);
