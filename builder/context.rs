@@ -21,4 +21,6 @@ pub struct Context {
     pub registry_mirror: Option<String>,
     /// Whether the network must not be used at all.
     pub offline: bool,
+    /// By how many days the clock is ahead that programs see: for a build that is compared with one that sees the real one.
+    pub days_ahead: u16,
 }

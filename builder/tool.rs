@@ -66,6 +66,17 @@ impl Tool {
         self
     }
 
+    /// Sets variables of the environment.
+    pub fn envs(
+        mut self,
+        variables: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
+    ) -> Self {
+        let variables = variables.into_iter();
+        self.environment
+            .extend(variables.map(|(name, value)| (name.as_ref().to_owned(), value.as_ref().to_owned())));
+        self
+    }
+
     /// Starts the program in `directory`.
     pub fn current_dir(mut self, directory: impl AsRef<Path>) -> Self {
         self.directory = Some(directory.as_ref().to_owned());

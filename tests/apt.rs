@@ -29,6 +29,7 @@ fn context(cache: &Path) -> Context {
         mirror: None,
         registry_mirror: None,
         offline: false,
+        days_ahead: 0,
     }
 }
 

@@ -64,6 +64,7 @@ fn context(cache: &Path, mirror: Option<String>) -> Context {
         mirror: None,
         registry_mirror: mirror,
         offline: false,
+        days_ahead: 0,
     }
 }
 

@@ -77,6 +77,7 @@ fn make_layer(folder: &Path, registry: &Registry, embedded: &[&str]) {
         mirror: None,
         registry_mirror: Some(registry.mirror()),
         offline: false,
+        days_ahead: 0,
     };
     let skopeo = Skopeo::at(Path::new("/usr/bin/skopeo"), &context).unwrap();
     let references: BTreeSet<String> = embedded.iter().map(|name| (*name).to_owned()).collect();

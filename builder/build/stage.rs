@@ -108,6 +108,7 @@ mod tests {
             mirror: None,
             registry_mirror: None,
             offline: true,
+            days_ahead: 0,
         }
     }
 

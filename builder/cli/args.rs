@@ -53,6 +53,9 @@ pub struct Global {
     /// The file with the passphrase of it, in place of asking; /dev/fd/3 is one too
     #[arg(long, global = true, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
+    /// Tell programs that it is so many days later: how `verify --twice` varies the clock
+    #[arg(long, global = true, value_name = "DAYS", hide = true, default_value_t = 0)]
+    pub days_ahead: u16,
     /// How many threads work at once
     #[arg(long, short, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub jobs: Option<u16>,

@@ -51,6 +51,7 @@ pub fn context(global: &Global, ui: Ui, subject: &Path) -> anyhow::Result<Contex
         mirror: global.mirror.clone(),
         registry_mirror: global.registry_mirror.clone(),
         offline: global.offline,
+        days_ahead: global.days_ahead,
     })
 }
 

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -37,7 +36,7 @@ pub struct Verify {
     #[arg(long, value_name = "PROFILE", conflicts_with = "twice")]
     pub profile: Option<PathBuf>,
     /// Build the profile twice, the second time under other circumstances: folder, user, umask, time zone, language, host
-    /// name, processors, order of files
+    /// name, processors, clock, order of files
     #[arg(long)]
     pub twice: bool,
 }
@@ -79,7 +78,6 @@ pub(super) fn run(session: &Session, arguments: &Verify) -> anyhow::Result<()> {
 
 /// `verify --twice`
 fn twice(session: &Session, profile: &Path) -> anyhow::Result<()> {
-    let begun = Instant::now();
     let subject = session.subject(profile)?;
     let shared = subject.context(session)?;
     let lock = subject.borrow().lock(&shared)?;
@@ -98,7 +96,7 @@ fn twice(session: &Session, profile: &Path) -> anyhow::Result<()> {
         lock: &lock,
         stored: &stored,
         context: &again.context,
-        begun,
+        tools: &tools,
     })?;
     let images = [Image::open(&again.built.image)?, Image::open(&elsewhere.image)?];
     let differences = compare(session, &images[0], &images[1], &tools)?;

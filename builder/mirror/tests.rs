@@ -17,6 +17,7 @@ fn context(cache: &Path) -> Context {
         mirror: None,
         registry_mirror: None,
         offline: true,
+        days_ahead: 0,
     }
 }
 

@@ -15,13 +15,16 @@ use super::owners::{Owners, Record};
 use crate::interrupt;
 use crate::sandbox::{Isolation, Sandbox};
 use crate::tool::Tool;
-use crate::tools::Tools;
+use crate::tools::{FAKETIME, Tools, ahead};
 
 /// How many lines of a failed program's standard output its error shows.
 const SHOWN_LINES: usize = 20;
 
 /// The folder that is shared with the sandbox, as `/run/state`.
 const STATE: &str = "state";
+
+/// What changes the clock, in it.
+const CLOCK: &str = "libfaketime.so";
 
 /// The file of the record in it.
 const RECORD: &str = "owners";
@@ -34,7 +37,7 @@ mkfifo /tmp/faked
 daemon=$!
 read -r started < /tmp/faked
 status=0
-FAKEROOTKEY="${started%%:*}" LD_PRELOAD=/run/state/libfakeroot.so "$@" || status=$?
+FAKEROOTKEY="${started%%:*}" LD_PRELOAD="/run/state/libfakeroot.so${LD_PRELOAD:+:$LD_PRELOAD}" "$@" || status=$?
 kill -TERM "$daemon"
 wait "$daemon" || :
 mv /run/state/new /run/state/owners
@@ -47,25 +50,30 @@ pub(super) struct Inside {
     tree: PathBuf,
     state: PathBuf,
     isolation: Isolation,
+    days_ahead: u16,
 }
 
 impl Inside {
     /// Prepares to run programs of the tree in `directory`; `made` is what the tree's files should be like where we are
     /// not root.
     pub fn prepare(directory: &Path, isolation: Isolation, tools: &Tools) -> Result<Self> {
-        let inside = Self { tree: directory.join("tree"), state: directory.join(STATE), isolation };
+        let (tree, state) = (directory.join("tree"), directory.join(STATE));
+        let inside = Self { tree, state, isolation, days_ahead: tools.days_ahead() };
+        let mut parts = Vec::new();
         if isolation == Isolation::UserNamespace {
+            parts.push(("usr/bin/faked-sysv", "faked"));
+            parts.push(("usr/lib/x86_64-linux-gnu/libfakeroot/libfakeroot-sysv.so", "libfakeroot.so"));
+        }
+        if inside.days_ahead > 0 {
+            parts.push((FAKETIME, CLOCK));
+        }
+        if inside.shares() {
             fs::create_dir_all(&inside.state)
                 .with_context(|| format!("creating {}", inside.state.display()))?;
-            let parts = [
-                ("usr/bin/faked-sysv", "faked"),
-                ("usr/lib/x86_64-linux-gnu/libfakeroot/libfakeroot-sysv.so", "libfakeroot.so"),
-            ];
-            for (path, name) in parts {
-                let target = inside.state.join(name);
-                fs::copy(tools.path(path)?, &target)
-                    .with_context(|| format!("creating {}", target.display()))?;
-            }
+        }
+        for (path, name) in parts {
+            let target = inside.state.join(name);
+            fs::copy(tools.path(path)?, &target).with_context(|| format!("creating {}", target.display()))?;
         }
         Ok(inside)
     }
@@ -75,7 +83,12 @@ impl Inside {
         let state = directory.join(STATE);
         let recorded = state.join(RECORD).exists();
         let isolation = if recorded { Isolation::UserNamespace } else { Isolation::detect()? };
-        Ok(Self { tree: directory.join("tree"), state, isolation })
+        Ok(Self { tree: directory.join("tree"), state, isolation, days_ahead: 0 })
+    }
+
+    /// Whether the folder of the state is shared with the sandbox.
+    fn shares(&self) -> bool {
+        self.isolation == Isolation::UserNamespace || self.days_ahead > 0
     }
 
     /// The root of the tree.
@@ -118,13 +131,17 @@ impl Inside {
     }
 
     fn enclosed(&self, program: &[&str], sandbox: Sandbox) -> Tool {
-        let (tool, sandbox) = if self.isolation == Isolation::UserNamespace {
+        let sandbox = if self.shares() { sandbox.share(&self.state, STATE) } else { sandbox };
+        let mut tool = if self.isolation == Isolation::UserNamespace {
             let tool = Tool::new("/usr/bin/dash").args(["-c", UNDER_FAKEROOT, "fakeroot"]).args(program);
-            (tool.env("FAKEROOTDONTTRYCHOWN", "1"), sandbox.share(&self.state, STATE))
+            tool.env("FAKEROOTDONTTRYCHOWN", "1")
         } else {
             let (name, arguments) = program.split_first().unwrap_or((&"", &[]));
-            (Tool::new(name).args(arguments), sandbox)
+            Tool::new(name).args(arguments)
         };
+        if self.days_ahead > 0 {
+            tool = tool.env("LD_PRELOAD", format!("/run/{STATE}/{CLOCK}")).envs(ahead(self.days_ahead));
+        }
         tool.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", "/root")
             .env("SHELL", "/bin/sh")

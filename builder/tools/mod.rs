@@ -3,6 +3,8 @@
 //! No maintainer script runs. Programs are started through the folder's own dynamic loader with the folder's own
 //! libraries, so that they are the same on every host. Nothing of the host's is searched or loaded.
 
+mod clock;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::AsRawFd as _;
@@ -18,6 +20,8 @@ use crate::debian::unpack::{self, Owners, Target};
 use crate::digest::{Hasher, Sha256};
 use crate::tool::Tool;
 use crate::usage;
+
+pub use clock::{FAKETIME, ahead};
 
 /// Changes whenever the same packages would be unpacked in another way.
 const LAYOUT: &[u8] = b"1";
@@ -66,13 +70,15 @@ fn claim(root: &Path, context: &Context) -> Result<()> {
 #[derive(Debug, Clone)]
 pub struct Tools {
     root: PathBuf,
+    days_ahead: u16,
 }
 
 impl Tools {
     /// The tools made of the packages with these digests, if the cache has them unpacked.
     pub fn unpacked<'a>(packages: impl IntoIterator<Item = &'a Sha256>, context: &Context) -> Option<Self> {
         let root = place(packages, context);
-        (claim(&root, context).is_ok() && root.is_dir()).then_some(Self { root })
+        (claim(&root, context).is_ok() && root.is_dir())
+            .then_some(Self { root, days_ahead: context.days_ahead })
     }
 
     /// Unpacks `debs` into the cache unless they are there already.
@@ -95,7 +101,7 @@ impl Tools {
             atomic::publish_dir(&content, &root)?;
             step.done(format!("{} packages", debs.len()));
         }
-        Ok(Self { root })
+        Ok(Self { root, days_ahead: context.days_ahead })
     }
 
     /// A call of `name`, a program of the tools, with the environment that it needs; arguments are still to be added.
@@ -113,9 +119,11 @@ impl Tools {
             .map(|folder| self.root.join(folder).display().to_string())
             .collect();
         let inside = |path: &str| self.root.join(path);
-        Ok(Tool::new(self.path(LOADER)?)
-            .arg("--library-path")
-            .arg(libraries.join(":"))
+        let mut tool = Tool::new(self.path(LOADER)?).arg("--library-path").arg(libraries.join(":"));
+        if self.days_ahead > 0 {
+            tool = tool.arg("--preload").arg(self.path(FAKETIME)?).envs(ahead(self.days_ahead));
+        }
+        Ok(tool
             .arg("--argv0")
             .arg(name)
             .arg(program)
@@ -146,6 +154,11 @@ impl Tools {
             fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
         };
         find().with_context(|| format!("no package of the tools has /{path}"))
+    }
+
+    /// By how many days the clock is ahead that the programs see.
+    pub fn days_ahead(&self) -> u16 {
+        self.days_ahead
     }
 
     /// The folder that the packages are unpacked in.

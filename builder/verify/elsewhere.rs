@@ -2,13 +2,13 @@
 //!
 //! The program, the project, the profile, its lock and everything that the lock names are copied, and the copy of the
 //! program builds from them: in another folder, from entries that were made in another order, as another user, with
-//! another umask, time zone, language and host name, on one processor. What this machine does not let vary is told.
+//! another umask, time zone, language and host name, on one processor, at another date. What this machine does not let vary is
+//! told.
 
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -20,6 +20,7 @@ use crate::lock::{self, Lock};
 use crate::mirror;
 use crate::sandbox::Circumstances;
 use crate::tool::Tool;
+use crate::tools::{self, Tools};
 
 /// An id that no account of a usual system has.
 const USER: u32 = 60_123;
@@ -28,6 +29,8 @@ const LARGE: &str = "/var/tmp";
 /// Where a filesystem is in memory: there the order in which a folder's entries were made is that in which they are listed, or
 /// the opposite. On a disk names are hashed as a rule, and a copy is listed as the original.
 const MEMORY: &str = "/dev/shm";
+/// What changes the clock of the second build, in its folder.
+const CLOCK: &str = "libfaketime.so";
 /// What the folders are called: names that nobody quotes by chance.
 const FOLDER: &str = "another folder ü";
 
@@ -44,8 +47,8 @@ pub struct Original<'a> {
     pub stored: &'a [Stored],
     /// The circumstances of the first build.
     pub context: &'a Context,
-    /// When that began.
-    pub begun: Instant,
+    /// The tools of the lock.
+    pub tools: &'a Tools,
 }
 
 /// A second build. Its files go with this value.
@@ -87,7 +90,6 @@ impl Elsewhere {
         let jobs = if original.context.jobs == 1 { 3 } else { 1 };
         let out = place.join("out");
         let step = original.context.ui.step("building it elsewhere");
-        let begun = original.begun.elapsed().as_secs();
         call(original, (&place, &project), jobs)
             .under(circumstances)
             .run()
@@ -95,18 +97,17 @@ impl Elsewhere {
         step.done(FOLDER);
         let image = out.join(format!("{}.img", original.name));
         ensure!(image.is_file(), "the second build has left no image at {}", image.display());
-        let varied = told(&circumstances, (usable.len(), jobs, original.context.jobs), begun, ordered);
+        let varied = told(&circumstances, (usable.len(), jobs, original.context.jobs), ordered);
         let varied = [("folder", project.display().to_string())].into_iter().chain(varied).collect();
         Ok(Self { image, varied, _folders: [large, memory] })
     }
 }
 
 /// What was varied besides the folder, and how; what was not, and why. `processors`: how many there are, how many threads
-/// work now, and did before. `later`: seconds. `ordered`: see [`copy`].
+/// work now, and did before. `ordered`: see [`copy`].
 fn told(
     circumstances: &Circumstances,
     processors: (usize, usize, usize),
-    later: u64,
     ordered: usize,
 ) -> [(&'static str, String); 8] {
     let root = |value: Option<String>| value.unwrap_or_else(|| "not varied: only root can".to_owned());
@@ -118,12 +119,7 @@ fn told(
         ("language", LANGUAGE.to_owned()),
         ("host name", root(circumstances.host_name.map(str::to_owned))),
         ("processors", format!("1 of {usable}, {jobs} jobs in place of {before}")),
-        (
-            "clock",
-            format!(
-                "not set: only {later} s later than the first, since no namespace has a clock of its own"
-            ),
-        ),
+        ("clock", format!("{DAYS} days later for programs; files get the kernel's time")),
         (
             "order of files",
             match ordered {
@@ -136,6 +132,8 @@ fn told(
 
 /// The time zone of the second build, 14 hours before UTC.
 const ZONE: &str = "Pacific/Kiritimati";
+/// How much later it is for the second build: another year, month and day of the month.
+const DAYS: u16 = 400;
 /// The language of the second build, in which `i` and `I` are two letters, and lists are sorted in another way.
 const LANGUAGE: &str = "tr_TR.UTF-8";
 
@@ -149,8 +147,18 @@ fn call(original: &Original<'_>, (place, project): (&Path, &Path), jobs: usize) 
         .env("TZ", ZONE)
         .env("LANG", LANGUAGE)
         .env("LC_ALL", LANGUAGE)
+        .env("LD_PRELOAD", place.join(CLOCK))
+        .envs(tools::ahead(DAYS))
         .current_dir(project)
-        .args(["--quiet", "--offline", "--jobs", &jobs.to_string(), "--cache"])
+        .args([
+            "--quiet",
+            "--offline",
+            "--jobs",
+            &jobs.to_string(),
+            "--days-ahead",
+            &DAYS.to_string(),
+            "--cache",
+        ])
         .arg(place.join("cache"))
         .args(mirror)
         .arg("build")
@@ -170,6 +178,7 @@ fn copy(original: &Original<'_>, place: &Path, project: &Path) -> Result<usize> 
     let program = place.join("boxwright");
     fs::copy("/proc/self/exe", &program).context("copying the program")?;
     open_to_all(&program)?;
+    fs::copy(original.tools.path(tools::FAKETIME)?, place.join(CLOCK)).context("copying libfaketime")?;
     mirror::keep(original.lock, original.stored, &place.join("kept"), original.context)?;
     let newest_first = newest_first(project)?;
     let mut ordered = 0;

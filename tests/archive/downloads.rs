@@ -19,6 +19,7 @@ pub fn context(project: &Path, cache: &Path) -> Context {
         mirror: None,
         registry_mirror: None,
         offline: false,
+        days_ahead: 0,
     }
 }
 

@@ -1,6 +1,6 @@
 //! A box among other hosts: what it is told to do there, and what can be seen of it from each of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,20 +27,23 @@ const BOX_PUBLIC: &str = "86517bc0c39fe876b7646cb5e34ee03daf71ccbad67450c16a970a
 /// What the box is told to do between the looks from outside, a word each: a disk of that name is plugged in, and it says when
 /// it is done.
 const ERRANDS: &str = r#"
+up() { for each in $published; do docker ps --format '{{.Names}}' | grep -qx "$each" || return 1; done; }
 back() { for _ in $(seq 400); do
-		docker ps --format '{{.Names}}' | grep -qx "$published" && return
+		up && return
 		sleep 3
 	done; docker ps -a; box status; return 1; }
 rescue() { systemctl start boxwright-ssh-rescue.service; }
 back
-echo "$published $(docker logs "$published" 2>&1 | grep -o 'start [0-9]* of this state' | tail -n 1)"
+for each in $published; do
+	echo "$each $(docker logs "$each" 2>&1 | grep -o 'start [0-9]* of this state' | tail -n 1)"
+done
 echo done begin
 while :; do
 	set -- $(ls /dev/disk/by-id | sed -n 's/^usb-.*_errand-\([a-z]*\)-.*/\1/p' | sort -u)
 	for errand; do
 		[ ! -e "/run/errand-$errand" ] || continue
 		case $errand in
-		container) docker restart "$published" >/dev/null ;;
+		container) docker restart $published >/dev/null ;;
 		docker) systemctl restart docker.service && back ;;
 		ufw) ufw reload >/dev/null ;;
 		# As if the tunnel had been down for a quarter of an hour.
@@ -129,9 +132,10 @@ impl Server {
 
     /// Switches it on. Once it is as good as `when` says, `script` runs, and then the box waits for errands.
     pub fn start(&mut self, when: When, script: &str) -> Run {
-        let published = self.plan.ports.first().map(|port| port.container.as_str()).unwrap_or_default();
+        let published: BTreeSet<&str> = self.plan.ports.iter().map(|port| port.container.as_str()).collect();
+        let published = Vec::from_iter(published).join(" ");
         let script = format!(
-            "published={published} vpn={}\n{script}\ncat >/run/leak.py <<'END'\n{}END\n\
+            "published='{published}' vpn={}\n{script}\ncat >/run/leak.py <<'END'\n{}END\n\
              leak() {{ python3 /run/leak.py qbittorrent \"$@\"; }}\n{ERRANDS}",
             self.plan.vpn.as_deref().unwrap_or_default(),
             include_str!("lab/leak.py"),

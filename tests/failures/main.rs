@@ -18,6 +18,7 @@ mod downloads;
 mod kept;
 mod late;
 mod leaks;
+mod planted;
 mod profiles;
 mod releases;
 mod room;

@@ -52,6 +52,15 @@ const LEAKING: publisher::Deb = publisher::Deb {
     postinst: "#!/bin/sh\nset -e\nprintf 'token o.canary7Q2wE5rT8yU1iO4pA' | gzip >/usr/share/doc/canary.gz\n",
 };
 
+/// A package whose script writes down what differs from build to build.
+const PLANTING: publisher::Deb = publisher::Deb {
+    name: "planting",
+    version: "1",
+    fields: "Depends: dash",
+    weight: 100,
+    postinst: include_str!("planting.sh"),
+};
+
 /// What nobody is to find anywhere.
 pub const CANARY: &str = "o.canary7Q2wE5rT8yU1iO4pA";
 
@@ -87,8 +96,8 @@ impl Tiny {
         listed.sort();
         listed.dedup();
         let mut files = BTreeMap::new();
-        let stubs =
-            stubs(&listed).into_iter().chain([MEDDLER.listed(&mut files), LEAKING.listed(&mut files)]);
+        let own = [MEDDLER, LEAKING, PLANTING].map(|deb| deb.listed(&mut files));
+        let stubs = stubs(&listed).into_iter().chain(own);
         let components = [("main", listed.into_iter().map(listing).chain(stubs).collect())];
         tiny.server.put_all(&files);
         let suite = Suite { name: "stable", codename: "one", by_hash: true, components: &[] };
@@ -100,7 +109,7 @@ impl Tiny {
         Some(tiny)
     }
 
-    /// Puts the package `name`, `meddler` or `leaking`, into the box.
+    /// Puts the package `name`, `meddler`, `leaking` or `planting`, into the box.
     pub fn add_package(&self, name: &str) {
         let path = self.project.path("firmware/test-1/distribution.toml");
         let text = fs::read_to_string(&path).unwrap();

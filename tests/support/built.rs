@@ -34,6 +34,7 @@ pub fn context() -> Context {
         mirror: None,
         registry_mirror: None,
         offline: false,
+        days_ahead: 0,
     }
 }
 
