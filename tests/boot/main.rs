@@ -14,6 +14,7 @@ mod first;
 mod full;
 mod harness;
 mod image;
+mod inventory;
 mod lab;
 mod lab_box;
 mod network;

@@ -9,8 +9,8 @@ use boxwright::tool::{Running, Tool};
 use boxwright::vm::{BoxDisk, MachineOptions, Network, Unit};
 
 use crate::harness::{Bench, When, probe, value, with_units};
-use crate::secrets;
 use crate::support::go;
+use crate::{inventory, secrets};
 
 const PROFILE: &str = "tests/boot/restore.toml";
 /// Where the profile looks for it: 10.0.2.2 is this computer, seen from the machine.
@@ -126,12 +126,13 @@ fn a_failed_host_is_replaced() {
     let options = MachineOptions { network: Network::Open, ..MachineOptions::default() };
 
     let first = flashed(&bench, "first", "12G", &[]);
-    let script = format!("{}{WRITE}{LOOK}", secrets::leaks());
+    let script = format!("{}{WRITE}{LOOK}{}", secrets::leaks(), inventory::LIST);
     let mut run =
         bench.start(&first, &with_units(&options, [server.trusted(), probe("write", When::Ready, &script)]));
     let before = run.probe("write", LONG);
     run.cut_power();
     secrets::assert_nowhere_else(&before);
+    inventory::assert_billed(bench.image(), &before);
     assert_eq!(value(&before, "rows").split('|').next(), Some("5000"), "{before:#?}");
     assert_eq!(value(&before, "written"), value(&before, "restored"), "{before:#?}");
     fs::remove_file(&first.path).unwrap();
