@@ -76,6 +76,20 @@ fn a_difference_is_told_to_programs() {
     snapshot(format!("{:#}\n", serde_json::to_value(difference()).unwrap()), "expected.json");
 }
 
+/// All folders at once would say nothing of what changed.
+#[test]
+fn a_lock_without_a_record_of_the_project_is_told_and_not_listed() {
+    let new = lock::load(&Path::new(FOLDER).join("new.lock")).unwrap().unwrap();
+    let old = Lock { program: None, keys: vec![], sources: vec![], ..new.clone() };
+    let compare = |old, new| compare_locks(["old.lock", "new.lock"], old, new, &Owners::default());
+    for difference in [compare(&old, &new), compare(&new, &old)] {
+        assert!(!difference.differs, "{difference:?}");
+        let [said] = difference.not_compared.as_slice() else { panic!("{difference:?}") };
+        assert!(said.starts_with("sources: an older Boxwright wrote "), "{said}");
+    }
+    assert!(compare(&old, &old).not_compared.is_empty());
+}
+
 /// GitHub refuses a comment of more than 65536 characters.
 #[test]
 fn a_comment_is_never_too_long() {
@@ -167,76 +181,6 @@ fn two_of_different_kinds_or_none_are_refused() {
         assert_eq!((code, stdout.as_str()), (Some(1), ""), "{stderr}");
         assert!(stderr.contains(expected), "{stderr}");
     }
-}
-
-/// Every reason why a lock does not fit is said at once, and nothing is fetched or changed.
-#[test]
-fn a_lock_that_does_not_fit_is_told_with_all_reasons() {
-    let (_folder, _, servarr) = profiles();
-    let path = Path::new(&servarr).with_extension("lock");
-    let check = || run(&["lock", "--check", "--offline", &servarr]);
-    let (code, _, stderr) = check();
-    assert!(code == Some(1) && stderr.contains("there is no lock"), "{stderr}");
-
-    let untidy = fs::read_to_string("tests/diff/old.lock").unwrap() + "# merged\n";
-    fs::write(&path, &untidy).unwrap();
-    let (code, stdout, stderr) = check();
-    assert_eq!((code, stdout.as_str()), (Some(1), ""));
-    for reason in
-        ["made for other packages", "lacks the container image", "is not as `boxwright lock` writes it"]
-    {
-        assert!(stderr.contains(reason), "{stderr}");
-    }
-    assert_eq!(fs::read_to_string(&path).unwrap(), untidy);
-
-    fs::write(&path, untidy.replace("schema = 1", "schema = 2")).unwrap();
-    let (code, stdout, stderr) = run(&["lock", "--check", "--json", &servarr]);
-    let said: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!((code, &said["fits"], said["reasons"].as_array().unwrap().len()), (Some(1), &false.into(), 1));
-    assert!(stderr.contains("made by a newer Boxwright"), "{stderr}");
-}
-
-/// A lock that fits passes; one that a merge has left out of order fails, and `lock` writes it as it is to be.
-#[test]
-fn a_lock_that_fits_passes_and_one_out_of_order_is_tidied() {
-    let (_folder, minimal, _) = profiles();
-    let path = Path::new(&minimal).with_extension("lock");
-    let request = lock::PackageRequest {
-        distribution: "debian-13".into(),
-        platform: "uefi-x86_64".into(),
-        packages: vec![],
-        features: vec![],
-    };
-    let mut fitting = lock::load(Path::new("tests/diff/old.lock")).unwrap().unwrap();
-    fitting.request = request.load(Path::new(".")).unwrap().digest();
-    lock::save(&fitting, &path).unwrap();
-    let written = fs::read_to_string(&path).unwrap();
-    let check = || run(&["lock", "--check", &minimal]);
-    let (code, stdout, stderr) = check();
-    assert_eq!((code, stdout), (Some(0), format!("{}\n", path.display())), "{stderr}");
-
-    let mut lines: Vec<&str> = written.lines().collect();
-    let at = lines.iter().position(|line| line.contains("\"openssl\"")).unwrap();
-    lines.swap(at, at + 1);
-    fs::write(&path, lines.join("\n") + "\n").unwrap();
-    let (code, _, stderr) = check();
-    assert!(code == Some(1) && stderr.contains(&format!("line {} is not", at + 1)), "{stderr}");
-    let (code, _, stderr) = run(&["lock", "--offline", &minimal]);
-    assert_eq!((code, fs::read_to_string(&path).unwrap()), (Some(0), written), "{stderr}");
-    assert_eq!(check().0, Some(0));
-}
-
-/// Names that mean nothing are told before anything is fetched.
-#[test]
-fn names_to_update_are_known_ones() {
-    let (_folder, minimal, _) = profiles();
-    let update = |flags: &[&str]| run(&[&["lock", &minimal, "opensll", "--offline"], flags].concat());
-    assert_eq!(update(&[]).0, Some(2), "without --update there is nothing to name");
-    let (code, _, stderr) = update(&["--update"]);
-    assert!(code == Some(1) && stderr.contains("minimal.lock yet"), "{stderr}");
-    fs::copy("tests/diff/old.lock", Path::new(&minimal).with_extension("lock")).unwrap();
-    let (code, _, stderr) = update(&["--update"]);
-    assert!(code == Some(1) && stderr.contains("called `opensll`; did you mean `openssl`?"), "{stderr}");
 }
 
 /// A package whose only file is its changelog.

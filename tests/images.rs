@@ -88,6 +88,8 @@ fn tags_become_digests_of_the_image_for_the_box() {
             digest: Some(image.digest()),
             config: Some(image.id()),
             size: Some(image.layers.iter().map(|layer| layer.len() as u64).sum()),
+            platform: Some("linux/amd64".into()),
+            resolved: None,
         })
         .collect();
     assert_eq!(found, expected);

@@ -45,7 +45,7 @@ fn release() -> Origin {
         reference: reference.into(),
         digest: known.then(|| format!("sha256:{}", digest(reference))),
         config: known.then(|| format!("sha256:{}", digest("config"))),
-        size: None,
+        ..Image::default()
     };
     let references = [
         "docker.io/library/nextcloud:34.0.4-apache",
@@ -54,6 +54,7 @@ fn release() -> Origin {
     ];
     let lock = Lock {
         schema: SCHEMA,
+        program: None,
         version: 2_026_112_101,
         time: 1_795_219_962,
         distribution: "debian-13".into(),
@@ -66,6 +67,8 @@ fn release() -> Origin {
             components: vec!["main".into()],
             release_sha256: digest("release"),
         }],
+        keys: vec![],
+        sources: vec![],
         packages: vec![
             package("base-files", "13.8+deb13u2", "amd64", "base-files"),
             package("g++", "4:14.2.0-1", "amd64", "gcc-defaults"),

@@ -1,15 +1,17 @@
 //! The lock of a profile: used as it is where it fits, made where there is none.
 //!
 //! Packages move only with an update. A container image that the profile has gained is resolved and added by itself, since
-//! nothing else moves with it.
+//! nothing else moves with it; so is the record of what of the project the box is made of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use super::record::drift;
 use crate::check::CheckedProfile;
 use crate::context::Context;
+use crate::debian::date;
 use crate::images::{self, Skopeo};
 use crate::lock::{self, Image, Lock, Package, PackageRequest, stale};
 use crate::plan::Plan;
@@ -34,17 +36,37 @@ impl Subject<'_> {
         self.path.with_extension("lock")
     }
 
+    /// The lock beside the profile, if there is one.
+    ///
+    /// # Errors
+    /// [`crate::diag::InputError`] if it is no lock or a newer program wrote it; else if it cannot be read.
+    pub fn load(&self) -> Result<Option<Lock>> {
+        let path = self.lock_path();
+        let lock = lock::load(&path)?;
+        if let Some(lock) = &lock {
+            stale::check_program(lock.program.as_deref())
+                .with_context(|| format!("using {}", path.display()))?;
+        }
+        Ok(lock)
+    }
+
     /// The lock to build from. Where there is none it is made; where the profile has gained container images they are
-    /// added; both are saved.
+    /// added, and where the project is not as it was recorded that is renewed; all are saved.
     ///
     /// # Errors
     /// [`crate::diag::InputError`] if the lock does not fit the profile any more; else if an archive cannot be had or trusted.
     pub fn lock(&self, context: &Context) -> Result<Lock> {
-        let path = self.lock_path();
-        let Some(lock) = lock::load(&path)? else {
+        let Some(lock) = self.load()? else {
             return self.update(None, context);
         };
-        self.check_fits(&lock, &path, context)?;
+        self.check_fits(&lock, &self.lock_path(), context)?;
+        let lock = self.with_images(lock, context)?;
+        self.with_record(lock, context)
+    }
+
+    /// `lock` with the container images that the profile has gained, saved.
+    fn with_images(&self, lock: Lock, context: &Context) -> Result<Lock> {
+        let path = self.lock_path();
         let wanted = self.references();
         let known: BTreeSet<&String> = lock.images.iter().map(|image| &image.reference).collect();
         if wanted.iter().all(|reference| known.contains(reference)) {
@@ -72,9 +94,7 @@ impl Subject<'_> {
         let images = self.resolve_images(&self.references(), &lock, context)?;
         lock.images = keep_known(images, old);
         lock.images.sort();
-        let lock = renumbered(lock, old);
-        lock::save(&lock, &self.lock_path())?;
-        Ok(lock)
+        self.save(renumbered(lock, old), context)
     }
 
     /// What keeps the lock from being used as it is: sentences, none if it fits. Nothing is fetched or changed.
@@ -94,6 +114,9 @@ impl Subject<'_> {
             Ok(lock) => lock,
             Err(error) => return Ok(vec![format!("{error:#}")]),
         };
+        if let Err(newer) = stale::check_program(lock.program.as_deref()) {
+            return Ok(vec![newer.to_string()]);
+        }
         let mut reasons = lock::faults(&text, &lock);
         let wishes = self.request().load(project)?;
         reasons.extend(stale::check_request(&lock, &wishes).err().map(|reason| reason.to_string()));
@@ -101,6 +124,10 @@ impl Subject<'_> {
         let missing = self.references().into_iter().filter(|reference| !known.contains(reference));
         reasons.extend(missing.map(|image| {
             format!("it lacks the container image {image}: `boxwright lock` adds it, and moves nothing")
+        }));
+        reasons.extend(drift(&self.record(project)?, &lock).map(|reason| {
+            let profile = self.path.display();
+            format!("{reason}: `boxwright lock {profile}` renews that, and moves nothing")
         }));
         Ok(reasons)
     }
@@ -134,7 +161,11 @@ impl Subject<'_> {
             return Ok(Vec::new());
         }
         let skopeo = Skopeo::new(&tools(lock, context)?, context)?;
-        images::resolve(references, &skopeo, context)
+        let mut images = images::resolve(references, &skopeo, context)?;
+        for image in images.iter_mut().filter(|image| image.digest.is_some()) {
+            image.resolved = Some(date::day(self.now));
+        }
+        Ok(images)
     }
 }
 
@@ -162,12 +193,16 @@ fn prepared(packages: Vec<&Package>, lock: &Lock, context: &Context) -> Result<T
     Tools::prepare(&lock::fetch(&packages, lock, context).context("fetching the tools")?, context)
 }
 
-/// `images`, where those that could not be resolved now keep what `old` knew of them.
+/// `images`, where those that could not be resolved now keep what `old` knew of them, and those that are the same still keep
+/// the day on which that was first known.
 pub(super) fn keep_known(images: Vec<Image>, old: Option<&Lock>) -> Vec<Image> {
     let known: BTreeMap<&str, &Image> =
         old.iter().flat_map(|lock| &lock.images).map(|image| (image.reference.as_str(), image)).collect();
     let keep = |image: Image| match known.get(image.reference.as_str()) {
         Some(known) if image.digest.is_none() => (*known).clone(),
+        Some(known) if image.digest == known.digest => {
+            Image { resolved: known.resolved.clone().or(image.resolved), ..image }
+        }
         _ => image,
     };
     images.into_iter().map(keep).collect()
@@ -203,4 +238,31 @@ fn features(checked: &CheckedProfile) -> Vec<String> {
         features.insert("ups".to_owned());
     }
     features.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_that_is_the_same_keeps_the_day_on_which_it_was_resolved() {
+        let image = |digest: Option<&str>, resolved: Option<&str>| Image {
+            reference: "a:1".into(),
+            digest: digest.map(str::to_owned),
+            resolved: resolved.map(str::to_owned),
+            ..Image::default()
+        };
+        let mut old = lock::format::parse(include_str!("../../tests/diff/old.lock")).unwrap();
+        let mut next = |known: Image, image: Image| {
+            old.images = vec![known];
+            keep_known(vec![image], Some(&old)).remove(0)
+        };
+        let known = image(Some("x"), Some("2026-11-20"));
+        assert_eq!(next(known.clone(), image(Some("x"), Some("2026-11-21"))), known);
+        assert_eq!(next(known.clone(), image(None, None)), known);
+        let moved = image(Some("y"), Some("2026-11-21"));
+        assert_eq!(next(known, moved.clone()), moved);
+        // It was resolved by a program that did not write down when.
+        assert_eq!(next(image(Some("y"), None), moved.clone()), moved);
+    }
 }

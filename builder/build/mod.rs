@@ -18,6 +18,7 @@ mod layer;
 pub mod locking;
 pub mod manifest;
 mod moving;
+mod record;
 mod scan;
 mod stage;
 

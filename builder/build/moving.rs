@@ -44,9 +44,7 @@ impl Subject<'_> {
         let moving = moving(&old.images, &wanted, &meant.images);
         let moved = keep_known(self.resolve_images(&moving, &lock, context)?, Some(old));
         lock.images = replaced(&old.images, &wanted, moved);
-        let lock = renumbered(lock, Some(old));
-        lock::save(&lock, &self.lock_path())?;
-        Ok(lock)
+        self.save(renumbered(lock, Some(old)), context)
     }
 
     /// What `names` mean in the lock `old`, or among what is asked for now.
@@ -184,8 +182,7 @@ mod tests {
         let image = |reference: &str, digest: &str| Image {
             reference: reference.to_owned(),
             digest: Some(digest.to_owned()),
-            config: None,
-            size: None,
+            ..Image::default()
         };
         let set =
             |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };

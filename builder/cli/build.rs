@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::diag::InputError;
 use crate::secrets::Handover;
 use crate::ui::human_bytes;
-use crate::{images, lock, mirror};
+use crate::{images, mirror};
 
 pub(super) fn run(session: &Session, arguments: &Build) -> anyhow::Result<()> {
     let start = std::time::Instant::now();
@@ -61,11 +61,10 @@ pub(super) fn run(session: &Session, arguments: &Build) -> anyhow::Result<()> {
 
 /// Takes what the lock of `subject` names from a mirror's folder into the cache.
 fn take(folder: &Path, subject: &Owned, context: &Context) -> anyhow::Result<()> {
-    let path = subject.borrow().lock_path();
-    let lock = lock::load(&path)?.ok_or_else(|| {
+    let lock = subject.borrow().load()?.ok_or_else(|| {
         InputError(format!(
             "{} is missing: it says what to take from {}; that folder has a copy of the lock that it was made for",
-            path.display(),
+            subject.borrow().lock_path().display(),
             folder.display()
         ))
     })?;

@@ -19,7 +19,7 @@ pub(super) fn run(session: &Session, arguments: &Lock) -> anyhow::Result<()> {
     let context = owned.context(session)?;
     let subject = owned.borrow();
     let path = subject.lock_path();
-    let old = lock::load(&path)?;
+    let old = subject.load()?;
     let new = match &old {
         Some(_) if !arguments.update => subject.lock(&context)?,
         Some(old) if !arguments.names.is_empty() => subject.update_named(old, &arguments.names, &context)?,
@@ -48,7 +48,8 @@ fn report(
     let owners = Owners::of(&owned.checked, &owned.plan);
     let difference = old.map(|old| diff::compare_locks([&name, &name], old, new, &owners));
     let moved = difference.as_ref().map(diff::moved).unwrap_or_default();
-    for line in &moved {
+    let sources = difference.as_ref().map(diff::sources).unwrap_or_default();
+    for line in sources.iter().chain(&moved) {
         session.ui.note(format!("  {line}"));
     }
     let unresolved: Vec<&str> = new

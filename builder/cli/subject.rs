@@ -76,7 +76,8 @@ impl Session {
 }
 
 /// Seconds since 1970. It decides whether signed indexes are still valid and whether a lock is old, and which of two signed
-/// files with secrets, and of two disks of a box, is the later one; it reaches no image, but what is handed to one box.
+/// files with secrets, and of two disks of a box, is the later one. It reaches no image but through a lock, which has the day on
+/// which each container image was resolved, and what is handed to one box.
 #[allow(clippy::disallowed_methods, reason = "the only place where what is made asks the clock")]
 pub(super) fn now() -> u64 {
     std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()

@@ -71,7 +71,8 @@ pub(super) fn run(session: &Session, arguments: &Verify) -> anyhow::Result<()> {
     let tools = locking::tools(&lock, &again.context)?;
     let differences = compare(session, &image, &Image::open(&again.built.image)?, &tools)?;
     if !differences.is_empty() {
-        explain(session, (path, &manifest), &again.built);
+        let record = subject.borrow().record(&again.context.project)?;
+        explain(session, (path, &manifest), &again.built, &record.differences(&lock));
     }
     report(session, path, &differences, &[])
 }
@@ -184,13 +185,15 @@ fn again(subject: &Owned, lock: &Lock, shared: Context) -> anyhow::Result<Again>
     Ok(Again { built, context, _scratch: scratch })
 }
 
-/// Says what may be the reason of a difference, as far as that is known.
-fn explain(session: &Session, (image, manifest): (&Path, &Manifest), built: &Built) {
+/// Says what may be the reason of a difference, as far as that is known. `changed`: what of the project is not as the lock
+/// recorded it.
+fn explain(session: &Session, (image, manifest): (&Path, &Manifest), built: &Built, changed: &[String]) {
     if built.manifest.inputs != manifest.inputs {
-        session.ui.warn(
-            "this is not what the image was made from: the program, the profile, overlays/ or firmware/ have changed since, \
-             or it holds secrets",
-        );
+        let since = match changed {
+            [] => "the program, the profile, overlays/ or firmware/ have changed since".to_owned(),
+            names => format!("{} changed since, perhaps the profile as well", names.join(", ")),
+        };
+        session.ui.warn(format!("this is not what the image was made from: {since}, or it holds secrets"));
     }
     let now = content::of(image).ok().map(|content| content.digest);
     if manifest.content.is_some() && now != manifest.content {

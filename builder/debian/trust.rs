@@ -29,14 +29,9 @@ impl Keyring {
     pub fn read(files: &[Vec<u8>], pinned: &[String]) -> anyhow::Result<Self> {
         let mut keys = Vec::new();
         for file in files {
-            let (found, _headers) =
-                SignedPublicKey::from_armor_many(&file[..]).context("reading a key file")?;
-            for key in found {
-                keys.push(key.context("reading a key file")?);
-            }
+            keys.extend(certificates(file)?);
         }
         let pinned: Vec<String> = pinned.iter().map(|text| text.replace(' ', "").to_lowercase()).collect();
-        let fingerprint = |key: &SignedPublicKey| hex::encode(key.primary_key.fingerprint().as_bytes());
         for wanted in &pinned {
             ensure!(keys.iter().any(|key| fingerprint(key) == *wanted), "no key file holds the key {wanted}");
         }
@@ -99,6 +94,23 @@ impl Keyring {
         }
         bail!("the key is not one of the distribution's")
     }
+}
+
+/// The fingerprints of the primary keys in an armored file, as gpg prints them: 40 digits in capitals.
+///
+/// # Errors
+/// If the file holds no certificate.
+pub fn fingerprints(file: &[u8]) -> anyhow::Result<Vec<String>> {
+    Ok(certificates(file)?.iter().map(|key| fingerprint(key).to_uppercase()).collect())
+}
+
+fn certificates(file: &[u8]) -> anyhow::Result<Vec<SignedPublicKey>> {
+    let (found, _headers) = SignedPublicKey::from_armor_many(file).context("reading a key file")?;
+    found.map(|key| key.context("reading a key file")).collect()
+}
+
+fn fingerprint(key: &SignedPublicKey) -> String {
+    hex::encode(key.primary_key.fingerprint().as_bytes())
 }
 
 /// What a check of a signature came to. The library's reason is about bytes and says nothing to anyone.

@@ -1,4 +1,4 @@
-//! Two locks in; versions, times, packages and container images that differ out.
+//! Two locks in; versions, times, sources, packages and container images that differ out.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Difference, PackageChange, PackageMove, changed, containers};
 use crate::check::CheckedProfile;
 use crate::debian::{date, version};
+use crate::digest::Sha256;
 use crate::images;
 use crate::lock::{Archive, Lock, Package};
 use crate::plan::Plan;
@@ -56,6 +57,15 @@ pub(super) fn compare(old: &Lock, new: &Lock, owners: &Owners, difference: &mut 
     let values = changed(&values(old), &values(new)).into_iter().filter(|value| !known.contains(&value.name));
     difference.values.extend(values);
     difference.values.sort_by(|one, other| one.name.cmp(&other.name));
+    match [old, new].map(sources) {
+        [Some(before), Some(after)] => difference.sources = changed(&before, &after),
+        [None, None] => {}
+        // All of them at once would say nothing.
+        [before, _] => difference.not_compared.push(format!(
+            "sources: an older Boxwright wrote {}, without them",
+            if before.is_none() { &difference.old } else { &difference.new }
+        )),
+    }
     let base = |name: &str| if owners.packages.contains(name) { "profile" } else { "base" };
     difference.packages.extend(packages(&old.packages, &new.packages, base));
     difference.packages.extend(packages(&old.tools, &new.tools, |_| "tools"));
@@ -80,6 +90,15 @@ fn values(lock: &Lock) -> BTreeMap<String, String> {
     );
     values.extend(lock.archives.iter().map(|archive| (format!("archive {}", archive.id), suite(archive))));
     values
+}
+
+/// What of the project a lock is for, by name; none if it does not say.
+fn sources(lock: &Lock) -> Option<BTreeMap<String, String>> {
+    let short = |digest: &Sha256| digest.to_string().chars().take(SHORT).collect();
+    let program = ("Boxwright".to_owned(), lock.program.clone()?);
+    let keys = lock.keys.iter().map(|key| (format!("key {}", key.fingerprint), short(&key.sha256)));
+    let folders = lock.sources.iter().map(|source| (source.name.clone(), short(&source.sha256)));
+    Some([program].into_iter().chain(keys).chain(folders).collect())
 }
 
 fn suite(archive: &Archive) -> String {

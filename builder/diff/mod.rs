@@ -17,7 +17,7 @@ mod value;
 pub use fixes::look_for_fixes;
 pub use locks::Owners;
 pub use markdown::markdown;
-pub use text::{moved, text};
+pub use text::{moved, sources, text};
 pub use value::{
     Changed, ContainerChange, Difference, FileChange, FileState, Hostname, Kind, PackageChange, PackageMove,
     Pinned, UnitState,

@@ -51,6 +51,7 @@ impl Row {
 pub(super) fn sections(difference: &Difference) -> Vec<Section> {
     let sections = [
         ("lock and release", rows(&difference.values, Clone::clone)),
+        ("sources", rows(&difference.sources, Clone::clone)),
         ("sizes", difference.sizes.iter().map(size).collect()),
         ("services", rows(&difference.services, Clone::clone)),
         ("host names", rows(&difference.hostnames, hostname)),

@@ -37,7 +37,15 @@ pub fn text(difference: &Difference) -> String {
 
 /// What of a lock moved, a line each: packages and container images with what they are part of.
 pub fn moved(difference: &Difference) -> Vec<String> {
-    let shown = ["packages", "container images"];
+    lines(difference, &["packages", "container images"])
+}
+
+/// What of the project is another than the old lock was written for, a line each: the program, keys and folders.
+pub fn sources(difference: &Difference) -> Vec<String> {
+    lines(difference, &["sources"])
+}
+
+fn lines(difference: &Difference, shown: &[&str]) -> Vec<String> {
     let sections = sections(difference).into_iter().filter(|section| shown.contains(&section.title));
     sections.flat_map(|section| section.rows).map(|row| line(&row)).collect()
 }

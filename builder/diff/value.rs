@@ -43,6 +43,8 @@ pub struct Difference {
     pub not_compared: Vec<String>,
     /// Single values: version, distribution, platform, the time of the package lists, a release.
     pub values: Vec<Changed<String>>,
+    /// What of the project a lock is for: the program's version, and digests of keys and folders, shortened.
+    pub sources: Vec<Changed<String>>,
     /// Sizes of an image and its parts, in bytes.
     pub sizes: Vec<Changed<u64>>,
     /// Services: their titles.
@@ -185,6 +187,7 @@ impl Difference {
             differs: false,
             not_compared: Vec::new(),
             values: Vec::new(),
+            sources: Vec::new(),
             sizes: Vec::new(),
             services: Vec::new(),
             hostnames: Vec::new(),
@@ -199,6 +202,7 @@ impl Difference {
 
     pub(super) fn finish(mut self) -> Self {
         self.differs = !(self.values.is_empty()
+            && self.sources.is_empty()
             && self.sizes.is_empty()
             && self.services.is_empty()
             && self.hostnames.is_empty()

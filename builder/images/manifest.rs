@@ -11,6 +11,9 @@ use crate::digest::Sha256;
 /// No registry takes a longer manifest (OCI distribution specification 1.1, "Pushing Manifests"), in bytes.
 pub const LONGEST: u64 = 4 << 20;
 
+/// The system and architecture of boxes, as OCI's tools write it.
+pub const PLATFORM: &str = "linux/amd64";
+
 /// A blob by digest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Blob {

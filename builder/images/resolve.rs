@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::manifest::{self, Manifest};
+use super::manifest::{self, Manifest, PLATFORM};
 use super::reference::Reference;
 use super::skopeo::{Skopeo, Trouble};
 use crate::context::Context;
@@ -115,6 +115,9 @@ impl Asking<'_> {
             digest: Some(format!("sha256:{digest}")),
             config: Some(format!("sha256:{}", image.config.digest)),
             size: Some(image.size()),
+            platform: Some(PLATFORM.to_owned()),
+            // Who asks knows the day.
+            resolved: None,
         })
     }
 
@@ -193,7 +196,7 @@ fn report(parsed: &[Reference], silent: &BTreeMap<Reference, String>, why: &str,
 }
 
 fn without_digest(reference: &Reference) -> Image {
-    Image { reference: reference.to_string(), digest: None, config: None, size: None }
+    Image { reference: reference.to_string(), ..Image::default() }
 }
 
 /// The value, even if another thread has panicked with it in hand: nothing in here is ever half changed.

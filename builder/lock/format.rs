@@ -8,7 +8,9 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+pub use super::record::{Key, Source};
 pub use super::render::render;
+use super::stale;
 use crate::atomic;
 use crate::diag::InputError;
 use crate::digest::Sha256;
@@ -22,7 +24,10 @@ pub const SCHEMA: u32 = 1;
 pub struct Lock {
     /// The layout of the file; see [`SCHEMA`].
     pub schema: u32,
-    /// The version of the releases built from this lock. It grows with each update that moved something.
+    /// The version of the program that wrote it: `0.1.0`. A lock from before this was written down has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// The version of the releases built from this lock. It grows with each update that moved a package or an image.
     pub version: u64,
     /// Seconds since 1970: the newest `Date` of the verified Release files. Every time in the image comes from it.
     pub time: i64,
@@ -35,6 +40,12 @@ pub struct Lock {
     /// The verified archives, sorted by id.
     #[serde(default)]
     pub archives: Vec<Archive>,
+    /// The keys that may sign them, sorted by fingerprint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<Key>,
+    /// The folders of the project that the box is made of, sorted by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Source>,
     /// The packages of the box, sorted by name.
     #[serde(default)]
     pub packages: Vec<Package>,
@@ -54,6 +65,8 @@ impl Lock {
     #[must_use]
     pub fn sorted(mut self) -> Self {
         self.archives.sort();
+        self.keys.sort();
+        self.sources.sort();
         for list in [&mut self.packages, &mut self.tools, &mut self.machine] {
             list.sort();
         }
@@ -99,12 +112,12 @@ pub struct Package {
 }
 
 /// One container image.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Image {
     /// Registry, repository and tag: `docker.io/library/nextcloud:34.0.4-apache`.
     pub reference: String,
-    /// The digest of the manifest for the box's architecture (`sha256:…`); none where no registry could be reached.
+    /// The digest of the manifest for [`Image::platform`] (`sha256:…`); none where no registry could be reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
     /// The image id: the digest of the image's configuration (`sha256:…`).
@@ -113,6 +126,12 @@ pub struct Image {
     /// The size of the compressed layers in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
+    /// For which system and architecture the digests are: `linux/amd64`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// The day on which a registry first had this digest under the reference: `2026-11-21`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<String>,
 }
 
 /// Reads the lock file at `path`; `None` if there is none.
@@ -138,11 +157,12 @@ pub fn save(lock: &Lock, path: &Path) -> anyhow::Result<()> {
 /// Reads the text of a lock file.
 ///
 /// # Errors
-/// [`InputError`]: a syntax error or merge conflict with its line, or a schema that this program does not know.
+/// [`InputError`]: a syntax error or merge conflict with its line, or what a newer program wrote and this one does not know.
 pub fn parse(text: &str) -> anyhow::Result<Lock> {
     #[derive(Deserialize)]
     struct Head {
         schema: u32,
+        program: Option<String>,
     }
     let bad = |error: toml::de::Error| {
         InputError(format!(
@@ -160,7 +180,9 @@ pub fn parse(text: &str) -> anyhow::Result<Lock> {
         );
         return Err(InputError(advice).into());
     }
-    let lock: Lock = toml::from_str(text).map_err(bad)?;
+    // What this program does not know is a newer one's business, and no syntax error.
+    let newer = stale::check_program(head.program.as_deref());
+    let lock: Lock = toml::from_str(text).map_err(|error| newer.err().unwrap_or_else(|| bad(error)))?;
     check(&lock)?;
     Ok(lock)
 }
@@ -198,6 +220,7 @@ mod tests {
     fn lock() -> Lock {
         Lock {
             schema: SCHEMA,
+            program: Some("0.1.0".into()),
             version: 3,
             time: 1_763_683_962,
             distribution: "debian-13".into(),
@@ -210,6 +233,14 @@ mod tests {
                 components: vec!["main".into(), "non-free-firmware".into()],
                 release_sha256: Sha256::of_bytes(b"release"),
             }],
+            keys: vec![Key {
+                fingerprint: "04B5".into(),
+                file: "firmware/debian-13/keys/a.asc".into(),
+                sha256: Sha256::of_bytes(b"key"),
+            }],
+            sources: ["overlays/system/ssh", "firmware/debian-13"]
+                .map(|name| Source { name: name.into(), sha256: Sha256::of_bytes(name.as_bytes()) })
+                .into(),
             packages: vec![package("b"), package("a")],
             tools: vec![],
             machine: vec![package("qemu")],
@@ -218,6 +249,8 @@ mod tests {
                 digest: None,
                 config: Some("sha256:0".into()),
                 size: Some(1),
+                platform: Some("linux/amd64".into()),
+                resolved: Some("2026-11-21".into()),
             }],
         }
     }
@@ -228,7 +261,7 @@ mod tests {
         let read = parse(&text).unwrap();
         assert_eq!(render(&read), text);
         assert_eq!(read.packages, [package("a"), package("b")]);
-        assert_eq!(read.images, lock().images);
+        assert_eq!(read, lock().sorted());
         assert_eq!(text.lines().filter(|line| line.contains("pool/main")).count(), 3);
     }
 
@@ -237,6 +270,7 @@ mod tests {
         let text = render(&lock());
         let cases = [
             (text.replace("schema = 1", "schema = 2"), "schema 2"),
+            (text.replace("program = \"0.1.0\"", "program = \"99.0.0\"\nmore = 1"), "Boxwright 99.0.0 wrote"),
             (text.replace("version = 3", "<<<<<<< HEAD"), "boxwright lock"),
             (text.replace("platform = ", "plattform = "), "plattform"),
             (text.replace("pool/main/a.deb", "pool/../../a.deb"), "unusable path"),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::format::{Archive, Image, Lock, Package};
+use super::format::{Archive, Image, Key, Lock, Package, Source};
 
 /// The text of a lock file: sorted, one thing a line, the same for equal locks.
 pub fn render(lock: &Lock) -> String {
@@ -11,18 +11,24 @@ pub fn render(lock: &Lock) -> String {
          # `boxwright lock --update` moves it to what the archives hold today.\n",
     );
     let head = [
-        ("schema", lock.schema.to_string()),
-        ("version", lock.version.to_string()),
-        ("time", lock.time.to_string()),
-        ("distribution", quoted(&lock.distribution)),
-        ("platform", quoted(&lock.platform)),
-        ("request", quoted(&lock.request.to_string())),
+        ("schema", Some(lock.schema.to_string())),
+        ("program", lock.program.as_deref().map(quoted)),
+        ("version", Some(lock.version.to_string())),
+        ("time", Some(lock.time.to_string())),
+        ("distribution", Some(quoted(&lock.distribution))),
+        ("platform", Some(quoted(&lock.platform))),
+        ("request", Some(quoted(&lock.request.to_string()))),
     ];
-    for (key, value) in head {
+    for (key, value) in head.into_iter().filter_map(|(key, value)| Some((key, value?))) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{key} = {value}");
     }
     list(&mut text, "archives", &lock.archives, archive_line);
+    // A lock from before they were written down stays as it is written.
+    if lock.program.is_some() {
+        list(&mut text, "keys", &lock.keys, key_line);
+        list(&mut text, "sources", &lock.sources, source_line);
+    }
     list(&mut text, "packages", &lock.packages, package_line);
     list(&mut text, "tools", &lock.tools, package_line);
     list(&mut text, "machine", &lock.machine, package_line);
@@ -52,6 +58,19 @@ fn archive_line(archive: &Archive) -> String {
     )
 }
 
+fn key_line(key: &Key) -> String {
+    format!(
+        "fingerprint = {}, file = {}, sha256 = \"{}\"",
+        quoted(&key.fingerprint),
+        quoted(&key.file),
+        key.sha256
+    )
+}
+
+fn source_line(source: &Source) -> String {
+    format!("name = {}, sha256 = \"{}\"", quoted(&source.name), source.sha256)
+}
+
 fn package_line(package: &Package) -> String {
     format!(
         "name = {}, version = {}, architecture = {}, archive = {}, size = {}, sha256 = \"{}\", path = {}",
@@ -74,6 +93,11 @@ fn image_line(image: &Image) -> String {
     }
     if let Some(size) = image.size {
         let _ = write!(line, ", size = {size}");
+    }
+    for (key, value) in [("platform", &image.platform), ("resolved", &image.resolved)] {
+        if let Some(value) = value {
+            let _ = write!(line, ", {key} = {}", quoted(value));
+        }
     }
     line
 }

@@ -154,12 +154,16 @@ fn package(candidate: &Candidate, archives: &[Archive]) -> Package {
 pub fn update(old: Option<&Lock>, resolved: Resolved, images: Vec<Image>) -> Lock {
     let mut lock = Lock {
         schema: SCHEMA,
+        // What of the project the box is made of is recorded last, by who knows it.
+        program: old.and_then(|old| old.program.clone()),
         version: old.map_or(0, |old| old.version),
         time: old.map_or(resolved.time, |old| old.time.max(resolved.time)),
         distribution: resolved.distribution,
         platform: resolved.platform,
         request: resolved.request,
         archives: resolved.archives,
+        keys: old.map(|old| old.keys.clone()).unwrap_or_default(),
+        sources: old.map(|old| old.sources.clone()).unwrap_or_default(),
         packages: resolved.packages,
         tools: resolved.tools,
         machine: resolved.machine,

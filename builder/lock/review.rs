@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::format::{Lock, Package};
 use super::render::render;
+use crate::digest::Sha256;
 
 /// What is wrong with `text`, which is that of `lock`: names that are in it twice, and the first line that is not as it would be
 /// written. Nothing if the text is exactly what [`super::save`] writes.
@@ -16,7 +17,11 @@ pub fn faults(text: &str, lock: &Lock) -> Vec<String> {
     let images = lock.images.iter().map(|image| {
         (image.reference.clone(), image.digest.clone().unwrap_or_else(|| "without a digest".to_owned()))
     });
+    let keys = lock.keys.iter().map(|key| (key.fingerprint.clone(), key.file.clone()));
+    let sources = lock.sources.iter().map(|source| (source.name.clone(), short(&source.sha256)));
     let lists = [
+        ("keys", keys.collect()),
+        ("sources", sources.collect()),
         ("packages", packages(&lock.packages)),
         ("tools", packages(&lock.tools)),
         ("machine", packages(&lock.machine)),
@@ -25,6 +30,11 @@ pub fn faults(text: &str, lock: &Lock) -> Vec<String> {
     let mut faults: Vec<String> = lists.into_iter().flat_map(|(list, names)| twice(list, names)).collect();
     faults.extend(out_of_order(text, &render(lock)));
     faults
+}
+
+/// Enough of a digest to tell two lines apart.
+fn short(digest: &Sha256) -> String {
+    digest.to_string().chars().take(12).collect()
 }
 
 fn twice(list: &str, names: Vec<(String, String)>) -> Vec<String> {

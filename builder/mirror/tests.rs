@@ -64,7 +64,7 @@ fn image(context: &Context, name: &str) -> Image {
     let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [layer] }).to_string();
     let digest = put(images::blob(context, Sha256::of_bytes(manifest.as_bytes())), manifest.as_bytes());
     let reference = format!("docker.io/library/{name}:1");
-    Image { reference, digest: Some(format!("sha256:{digest}")), config: None, size: None }
+    Image { reference, digest: Some(format!("sha256:{digest}")), ..Image::default() }
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::digest::{Hasher, Sha256};
+
 /// One thing found in an overlay folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -40,6 +42,18 @@ impl Overlay {
     /// The name under which messages mention a file of this overlay: its path in the project.
     pub fn label(&self, path: &str) -> String {
         format!("overlays/{}/{path}", self.name)
+    }
+
+    /// The digest of everything in it: paths, contents, targets of links. Modes do not count, as they mean nothing here.
+    pub fn digest(&self) -> Sha256 {
+        let mut hasher = Hasher::new();
+        for (path, source) in &self.files {
+            match source {
+                Source::File(bytes) => hasher.field(path, b"file").field("content", bytes),
+                Source::Link(target) => hasher.field(path, b"link").field("target", target.as_bytes()),
+            };
+        }
+        hasher.finish()
     }
 
     /// The bytes of the file at `path`, if it is one.
@@ -165,5 +179,20 @@ mod tests {
             ["#", ".hidden", "a", "own/CACHEDIR.TAG", "own/b"].map(|name| format!("root/etc/{name}"));
         let expected = expected.into_iter().chain(["root/usr/lib/x/run.py".to_owned()]);
         assert_eq!(overlay.files.keys().cloned().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    }
+    #[test]
+    fn names_contents_and_links_make_the_digest_and_nothing_else_does() {
+        let overlay = |name: &str, source: Source| {
+            let files = BTreeMap::from([(name.to_owned(), source)]);
+            Overlay { name: "system/x".to_owned(), files }.digest()
+        };
+        let file = |text: &str| Source::File(text.as_bytes().to_vec());
+        let digest = overlay("a", file("b"));
+        assert_eq!(digest, overlay("a", file("b")));
+        for other in
+            [overlay("c", file("b")), overlay("a", file("c")), overlay("a", Source::Link("b".into()))]
+        {
+            assert_ne!(digest, other);
+        }
     }
 }

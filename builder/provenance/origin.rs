@@ -158,11 +158,11 @@ pub(super) mod tests {
         let image = |reference: &str, digest: Option<&str>| Image {
             reference: reference.into(),
             digest: digest.map(|text| format!("sha256:{}", Sha256::of_bytes(text.as_bytes()))),
-            config: None,
-            size: None,
+            ..Image::default()
         };
         let lock = Lock {
             schema: lock::SCHEMA,
+            program: None,
             version: 2_026_112_101,
             time: 1_795_219_962,
             distribution: "debian-13".into(),
@@ -175,6 +175,8 @@ pub(super) mod tests {
                 components: vec!["main".into()],
                 release_sha256: digest,
             }],
+            keys: vec![],
+            sources: vec![],
             packages: vec![
                 package(
                     "libstdc++6",
