@@ -20,6 +20,14 @@ use boxwright::profile::Audience;
 use serde_json::Value;
 use snapbox::{Assert, Data};
 
+#[path = "support/built.rs"]
+mod built;
+#[path = "diff/images.rs"]
+mod images;
+#[path = "support/profiles.rs"]
+#[allow(dead_code, reason = "no test uses all of it")]
+mod profiles;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_boxwright");
 const FOLDER: &str = "tests/diff";
 
@@ -122,7 +130,7 @@ fn names(report: &Value, list: &str, key: &str) -> Vec<String> {
 }
 
 /// Copies of two shipped profiles, without what may lie beside those.
-fn profiles() -> (tempfile::TempDir, String, String) {
+fn profiles_without_locks() -> (tempfile::TempDir, String, String) {
     let folder = tempfile::tempdir().unwrap();
     let [minimal, servarr] = ["minimal", "servarr"].map(|name| {
         let to = folder.path().join(name).with_extension("toml");
@@ -134,7 +142,7 @@ fn profiles() -> (tempfile::TempDir, String, String) {
 
 #[test]
 fn the_shipped_profiles_are_compared_without_a_build() {
-    let (_folder, minimal, servarr) = profiles();
+    let (_folder, minimal, servarr) = profiles_without_locks();
     let report = |old: &str, new: &str| -> Value {
         let (code, stdout, stderr) = run(&["diff", old, new, "--json"]);
         assert_eq!(code, Some(0), "{stderr}");
@@ -164,9 +172,30 @@ fn the_shipped_profiles_are_compared_without_a_build() {
     assert_eq!((&same["differs"], &same["files"]), (&false.into(), &Value::Array(vec![])));
 }
 
+/// `check` is what warns about a profile. One with an error is no profile to compare, and then all is said of it.
+#[test]
+fn warnings_are_not_told_and_errors_are() {
+    let (folder, minimal, servarr) = profiles_without_locks();
+    let (_, _, stderr) = run(&["check", &minimal]);
+    assert!(stderr.contains("warning[example-key]"), "{stderr}");
+    let (code, _, stderr) = run(&["diff", &minimal, &servarr]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+
+    let wrong = folder.path().join("wrong.toml");
+    let text = fs::read_to_string(&minimal).unwrap();
+    fs::write(&wrong, text.replace("lan = \"always\"", "lan = \"sometimes\"")).unwrap();
+    let (code, stdout, stderr) = run(&["diff", &minimal, wrong.to_str().unwrap()]);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(stderr.contains("sometimes") && !stderr.contains("minimal.toml"), "{stderr}");
+    fs::write(&wrong, text.replace("timezone = \"UTC\"", "timezone = \"Mars/Olympus\"")).unwrap();
+    let (code, _, stderr) = run(&["diff", wrong.to_str().unwrap(), &minimal]);
+    assert!(code == Some(1) && stderr.contains("Mars/Olympus"), "{stderr}");
+    assert!(stderr.contains("warning[example-key]") && !stderr.contains("minimal.toml"), "{stderr}");
+}
+
 #[test]
 fn two_of_different_kinds_or_none_are_refused() {
-    let (folder, minimal, servarr) = profiles();
+    let (folder, minimal, servarr) = profiles_without_locks();
     let image = folder.path().join("x.img");
     fs::write(&image, "").unwrap();
     let cases = [
@@ -287,6 +316,10 @@ fn images_are_compared_with_the_cves_that_changelogs_name() {
     let said = report();
     let line = "~ openssl 3.5.1-1 → 3.5.4-1~deb13u1 (base; fixes CVE-2026-11111)\n";
     assert!(said.contains(line) && !said.contains("CVEs fixed in"), "{said}");
+    assert!(
+        said.contains("units and files: there is no ") && said.contains("old.img, but what lies"),
+        "{said}"
+    );
     assert!(said.contains("~ base (filled) 5.00 MiB → 6.00 MiB (1.00 MiB more)"), "{said}");
     assert!(said.contains("~ release ") && said.contains("~ version 2026112001 → 2026112201"), "{said}");
 

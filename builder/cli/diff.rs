@@ -3,22 +3,31 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, Result, bail};
 
 use super::Session;
 use super::subject::Owned;
 use super::surroundings;
 use crate::build::manifest::{self, Manifest};
-use crate::build::{self, lock_of};
+use crate::build::{self, lock_of, locking};
+use crate::context::Context;
 use crate::diag::InputError;
 use crate::diff::{self, Content, Kind, Side};
+use crate::inspect;
+use crate::interrupt;
 use crate::lock::{self, Lock};
+use crate::tools::Tools;
 use crate::tree::Tree;
+
+/// What is compared of images whose files are read.
+const INSIDE: &str = "services, host names, ports, networks, units and files";
 
 /// `diff`
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Profiles are compared with the locks beside them; nothing is built or fetched.
+The files in images are read with unsquashfs of their locked tools, which are
+fetched where the cache lacks them. Nothing is read of the secrets partition.
 Differences are no failure: the exit code is 0 with and without them, and --json
 says whether there are any (`differs`).")]
 pub struct Diff {
@@ -41,10 +50,11 @@ struct Loaded {
 enum What {
     Profile(Box<Owned>, Tree),
     Lock,
-    Image(Box<Manifest>),
+    /// With the files in it, where they were read.
+    Image(Box<Manifest>, Option<Tree>),
 }
 
-pub(super) fn run(session: &Session, arguments: &Diff) -> anyhow::Result<()> {
+pub(super) fn run(session: &Session, arguments: &Diff) -> Result<()> {
     if arguments.markdown && session.global.json {
         return Err(InputError("--markdown and --json are two forms of one report: choose one".into()).into());
     }
@@ -60,8 +70,15 @@ pub(super) fn run(session: &Session, arguments: &Diff) -> anyhow::Result<()> {
         ))
         .into());
     }
-    let (old, new) = (load(session, &old, kinds.0)?, load(session, &new, kinds.1)?);
+    let paths = [old.as_path(), new.as_path()];
+    let mut both = [load(session, paths[0], kinds.0)?, load(session, paths[1], kinds.1)?];
+    let unread = match kinds.0 {
+        Kind::Image => look_inside(session, paths, &mut both)?,
+        Kind::Profile | Kind::Lock => None,
+    };
+    let [old, new] = &both;
     let mut difference = diff::compare(&old.side(), &new.side());
+    difference.not_compared.extend(unread.map(|reason| format!("{INSIDE}: {reason}")));
     if let Some(lock) = new.lock.as_ref().filter(|_| old.lock.is_some()) {
         diff::look_for_fixes(&mut difference, lock, &surroundings::cache(&session.global)?)?;
     }
@@ -72,7 +89,7 @@ pub(super) fn run(session: &Session, arguments: &Diff) -> anyhow::Result<()> {
 }
 
 /// What the file at `path` is, by its name.
-fn kind(path: &Path) -> anyhow::Result<Kind> {
+fn kind(path: &Path) -> Result<Kind> {
     if !path.exists() && !Manifest::path(&unpacked(path)).exists() {
         return Err(InputError(format!("there is no {}", path.display())).into());
     }
@@ -96,11 +113,11 @@ fn unpacked(path: &Path) -> PathBuf {
     }
 }
 
-fn load(session: &Session, path: &Path, kind: Kind) -> anyhow::Result<Loaded> {
+fn load(session: &Session, path: &Path, kind: Kind) -> Result<Loaded> {
     let name = path.display().to_string();
     match kind {
         Kind::Profile => {
-            let owned = session.subject(path)?;
+            let owned = session.subject_quietly(path)?;
             let lock = lock::load(&owned.borrow().lock_path())?;
             let context = owned.context(session)?;
             let images = lock.as_ref().map_or(&[][..], |lock| &lock.images);
@@ -114,14 +131,17 @@ fn load(session: &Session, path: &Path, kind: Kind) -> anyhow::Result<Loaded> {
         Kind::Image => {
             let image = unpacked(path);
             let manifest = manifest_of(&image)?;
-            let lock = lock::load(&lock_of(&image))?;
-            Ok(Loaded { name, lock, what: What::Image(Box::new(manifest)) })
+            let lock = match lock::load(&lock_of(&image))? {
+                None if path.is_file() && path == image => inspect::lock_in(path)?,
+                lock => lock,
+            };
+            Ok(Loaded { name, lock, what: What::Image(Box::new(manifest), None) })
         }
     }
 }
 
 /// The manifest beside `image`, which must be that of this very image where the image is there.
-fn manifest_of(image: &Path) -> anyhow::Result<Manifest> {
+fn manifest_of(image: &Path) -> Result<Manifest> {
     let path = Manifest::path(image);
     let manifest = Manifest::load(image).ok_or_else(|| {
         InputError(format!(
@@ -143,12 +163,61 @@ fn manifest_of(image: &Path) -> anyhow::Result<Manifest> {
     Ok(manifest)
 }
 
+/// Reads the files in two images, unless there is a reason not to, which is returned.
+///
+/// # Errors
+/// If an image is damaged.
+fn look_inside(session: &Session, paths: [&Path; 2], both: &mut [Loaded; 2]) -> Result<Option<String>> {
+    let closed: Vec<String> = paths.into_iter().filter_map(closed).collect();
+    if !closed.is_empty() {
+        return Ok(Some(closed.join(" and ")));
+    }
+    let (tools, context) = match tools(session, paths[1], both) {
+        Ok(found) => found,
+        Err(error) => {
+            interrupt::check()?;
+            // What lies beside the images can be compared without tools, also where there is no network.
+            let reason = format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join("; ");
+            return Ok(Some(format!("what reads them could not be had: {reason}")));
+        }
+    };
+    for (side, path) in both.iter_mut().zip(paths) {
+        if let What::Image(_, files) = &mut side.what {
+            *files = Some(inspect::files_in(path, &tools, context.jobs)?);
+        }
+    }
+    Ok(None)
+}
+
+/// Why the files in the image at `path` cannot be read; none if they can.
+fn closed(path: &Path) -> Option<String> {
+    let name = path.display();
+    match path.extension().and_then(OsStr::to_str) {
+        Some("zst") => Some(format!("{name} is packed; `zstd -d {name}` unpacks it")),
+        Some("gz") => Some(format!("{name} is packed; `gunzip -k {name}` unpacks it")),
+        _ => (!path.is_file()).then(|| format!("there is no {name}, but what lies beside it")),
+    }
+}
+
+/// The tools of one of the two locks: those that the cache has unpacked, or else the newer ones.
+fn tools(session: &Session, subject: &Path, both: &[Loaded; 2]) -> Result<(Tools, Context)> {
+    let context = session.context(subject)?;
+    let locks = || both.iter().rev().filter_map(|side| side.lock.as_ref());
+    let unpacked = |lock: &Lock| Tools::unpacked(lock.tools.iter().map(|package| &package.sha256), &context);
+    let tools = match (locks().find_map(unpacked), locks().next()) {
+        (Some(tools), _) => tools,
+        (None, Some(lock)) => locking::tools(lock, &context)?,
+        (None, None) => bail!("no lock says which tools read them"),
+    };
+    Ok((tools, context))
+}
+
 impl Loaded {
     fn side(&self) -> Side<'_> {
         let content = match &self.what {
             What::Profile(owned, tree) => Content::Profile(&owned.checked, &owned.plan, tree),
             What::Lock => Content::Lock,
-            What::Image(manifest) => Content::Image(manifest),
+            What::Image(manifest, files) => Content::Image(manifest, files.as_ref()),
         };
         Side { name: &self.name, lock: self.lock.as_ref(), content }
     }

@@ -62,6 +62,19 @@ impl Session {
         reading.checked.ok_or_else(|| Rejected.into())
     }
 
+    /// As [`Session::checked`], for verbs that are not about what is to be said of one profile: warnings are shown only along
+    /// with errors.
+    ///
+    /// # Errors
+    /// [`Rejected`] if there is an error.
+    pub(super) fn checked_quietly(&self, path: &Path) -> anyhow::Result<CheckedProfile> {
+        let reading = self.read(path)?;
+        reading.checked.ok_or_else(|| {
+            output::findings(&reading.findings, self.ui.colour());
+            Rejected.into()
+        })
+    }
+
     /// A profile by its path; or by its name alone, in the project's `profiles/`.
     pub(super) fn find(&self, path: &Path) -> PathBuf {
         let is_name = path.extension().is_none() && path.components().count() == 1 && !path.exists();

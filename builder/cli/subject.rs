@@ -23,6 +23,11 @@ pub(super) struct Owned {
 }
 
 impl Owned {
+    fn new(checked: CheckedProfile, path: PathBuf) -> anyhow::Result<Self> {
+        let plan = Plan::new(&checked, checked.catalog())?;
+        Ok(Self { checked, plan, path, now: i64::try_from(now()).unwrap_or(i64::MAX) })
+    }
+
     /// The surroundings of a run about this profile: where no flag names a mirror, the profile's is asked.
     pub(super) fn context(&self, session: &Session) -> anyhow::Result<Context> {
         let mut context = session.context(&self.path)?;
@@ -45,9 +50,16 @@ impl Session {
     /// [`Rejected`] if the profile is wrong.
     pub(super) fn subject(&self, path: &Path) -> anyhow::Result<Owned> {
         let path = self.find(path);
-        let checked = self.checked(&path)?;
-        let plan = Plan::new(&checked, checked.catalog())?;
-        Ok(Owned { checked, plan, path, now: i64::try_from(now()).unwrap_or(i64::MAX) })
+        Owned::new(self.checked(&path)?, path)
+    }
+
+    /// As [`Session::subject`], and warnings are shown only along with errors.
+    ///
+    /// # Errors
+    /// As for [`Session::subject`].
+    pub(super) fn subject_quietly(&self, path: &Path) -> anyhow::Result<Owned> {
+        let path = self.find(path);
+        Owned::new(self.checked_quietly(&path)?, path)
     }
 
     /// The secrets in the file `path`, encrypted or not; findings are shown.

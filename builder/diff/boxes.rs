@@ -1,10 +1,9 @@
-//! Two profiles, planned and rendered, in; services, host names, ports, networks, units and files that differ out.
+//! The tables and the rendered trees of two boxes in; services, host names, ports, networks, units and files that differ out.
 
 use std::collections::BTreeMap;
 
-use super::{Difference, Hostname, UnitState, changed, files};
-use crate::plan::{NetworkPlan, Plan, PublishedPort};
-use crate::profile::Audience;
+use super::tables::Tables;
+use super::{Difference, UnitState, changed, files};
 use crate::tree::{Kind, Tree};
 
 /// Where the links of enabled and masked units are.
@@ -13,44 +12,19 @@ const UNITS: &str = "etc/systemd/system/";
 /// The endings of the folders with what a unit starts.
 const STARTED_BY: [&str; 3] = [".wants", ".requires", ".upholds"];
 
-pub(super) fn compare(old: (&Plan, &Tree), new: (&Plan, &Tree), difference: &mut Difference) {
+pub(super) fn compare(old: (&Tables, &Tree), new: (&Tables, &Tree), difference: &mut Difference) {
     let ((before, was), (after, is)) = (old, new);
-    difference.services = changed(&services(before), &services(after));
-    difference.hostnames = changed(&hostnames(before), &hostnames(after));
-    difference.ports = changed(&ports(before), &ports(after));
-    difference.networks = changed(&networks(before), &networks(after));
-    difference.units = changed(&units(was), &units(is));
-    difference.files = files::compare(was, is);
+    difference.services = changed(&before.services, &after.services);
+    difference.hostnames = changed(&before.hostnames, &after.hostnames);
+    difference.ports = changed(&before.ports, &after.ports);
+    difference.networks = changed(&before.networks, &after.networks);
+    trees(was, is, difference);
 }
 
-fn services(plan: &Plan) -> BTreeMap<String, String> {
-    plan.services.iter().map(|service| (service.name.clone(), service.title.clone())).collect()
-}
-
-fn hostnames(plan: &Plan) -> BTreeMap<String, Hostname> {
-    let mut found = BTreeMap::new();
-    for service in &plan.services {
-        let names =
-            [(&service.hostname, service.audience), (&service.page_hostname, Some(Audience::Everyone))];
-        for (name, audience) in names {
-            if let Some((name, audience)) = name.as_ref().zip(audience) {
-                found.insert(name.clone(), Hostname { service: service.name.clone(), audience });
-            }
-        }
-    }
-    found
-}
-
-fn ports(plan: &Plan) -> BTreeMap<String, PublishedPort> {
-    let name = |port: &PublishedPort| {
-        let from = if port.source == "edge" { "from Cloudflare" } else { "from home" };
-        format!("{}/{} {from}", port.port, port.protocol)
-    };
-    plan.ports.iter().map(|port| (name(port), port.clone())).collect()
-}
-
-fn networks(plan: &Plan) -> BTreeMap<String, NetworkPlan> {
-    plan.networks.iter().map(|network| (network.name.clone(), network.clone())).collect()
+/// Compares what needs no tables.
+pub(super) fn trees(old: &Tree, new: &Tree, difference: &mut Difference) {
+    difference.units = changed(&units(old), &units(new));
+    difference.files = files::compare(old, new);
 }
 
 /// What the links of a rendered tree say of units: enabled where another unit starts it, masked where it leads to nothing.

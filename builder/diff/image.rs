@@ -1,10 +1,12 @@
-//! Two manifests of images in; release, versions and sizes that differ out.
+//! Two manifests of images, and the trees of their profile layers, in; release, versions, sizes and what is on the boxes out.
 
 use std::collections::BTreeMap;
 
 use super::locks::{PACKAGE_LISTS, moment};
-use super::{Difference, changed};
+use super::tables::{self, Tables};
+use super::{Difference, Owners, boxes, changed};
 use crate::build::manifest::Manifest;
+use crate::tree::Tree;
 
 /// How much of a release's id a person is shown.
 const SHORT: usize = 12;
@@ -12,6 +14,27 @@ const SHORT: usize = 12;
 pub(super) fn compare(old: &Manifest, new: &Manifest, difference: &mut Difference) {
     difference.values.extend(changed(&values(old), &values(new)));
     difference.sizes = changed(&sizes(old), &sizes(new));
+}
+
+/// Compares what is in the profile layers of two images, each with the image's name. Returns what container images are for.
+pub(super) fn inside(old: (&str, &Tree), new: (&str, &Tree), difference: &mut Difference) -> Owners {
+    match [old, new].map(|(_, tree)| Tables::of_files(tree)) {
+        [Ok(before), Ok(after)] => boxes::compare((&before, old.1), (&after, new.1), difference),
+        both => {
+            boxes::trees(old.1, new.1, difference);
+            let reasons: Vec<String> = [old, new]
+                .into_iter()
+                .zip(both)
+                .filter_map(|((name, _), read)| Some(format!("in {name}, {:#}", read.err()?)))
+                .collect();
+            difference
+                .not_compared
+                .push(format!("services, host names, ports and networks: {}", reasons.join(" and ")));
+        }
+    }
+    // A note that is missing is no reason to stop, and nothing that was not compared.
+    let owners = |tree| Owners::of_images(tables::services_of_images(tree).unwrap_or_default());
+    owners(new.1).and(owners(old.1))
 }
 
 /// What an image is, by name.

@@ -36,6 +36,11 @@ impl Owners {
         }
     }
 
+    /// What is known of container images alone: the services of each, by reference.
+    pub(super) fn of_images(services: BTreeMap<String, Vec<String>>) -> Self {
+        Self { packages: BTreeSet::new(), services }
+    }
+
     /// The same, and for what it does not know, what `other` says.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.packages.extend(other.packages);

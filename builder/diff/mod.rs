@@ -11,6 +11,7 @@ mod image;
 mod locks;
 mod markdown;
 mod sections;
+mod tables;
 mod text;
 mod value;
 
@@ -28,6 +29,7 @@ use crate::check::CheckedProfile;
 use crate::lock::Lock;
 use crate::plan::Plan;
 use crate::tree::Tree;
+use tables::Tables;
 
 /// One of the two that are compared.
 #[derive(Debug, Clone, Copy)]
@@ -47,8 +49,9 @@ pub enum Content<'a> {
     Profile(&'a CheckedProfile, &'a Plan, &'a Tree),
     /// Nothing but the lock.
     Lock,
-    /// An image, known by its manifest.
-    Image(&'a Manifest),
+    /// An image, known by its manifest, and by the files of its profile layer where those were read. Who compares without them
+    /// adds to [`Difference::not_compared`] why.
+    Image(&'a Manifest, Option<&'a Tree>),
 }
 
 impl Side<'_> {
@@ -57,7 +60,7 @@ impl Side<'_> {
         match self.content {
             Content::Profile(..) => Kind::Profile,
             Content::Lock => Kind::Lock,
-            Content::Image(_) => Kind::Image,
+            Content::Image(..) => Kind::Image,
         }
     }
 }
@@ -69,10 +72,16 @@ pub fn compare(old: &Side<'_>, new: &Side<'_>) -> Difference {
     match (old.content, new.content) {
         (Content::Profile(was, before, files), Content::Profile(is, after, now)) => {
             owners = Owners::of(is, after).and(Owners::of(was, before));
-            boxes::compare((before, files), (after, now), &mut difference);
+            let tables = [before, after].map(Tables::of_plan);
+            boxes::compare((&tables[0], files), (&tables[1], now), &mut difference);
             containers::of_profiles((was, before, old.lock), (is, after, new.lock), &mut difference);
         }
-        (Content::Image(before), Content::Image(after)) => image::compare(before, after, &mut difference),
+        (Content::Image(before, files), Content::Image(after, now)) => {
+            image::compare(before, after, &mut difference);
+            if let (Some(files), Some(now)) = (files, now) {
+                owners = image::inside((old.name, files), (new.name, now), &mut difference);
+            }
+        }
         _ => {}
     }
     match (old.lock, new.lock) {

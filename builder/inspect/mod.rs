@@ -1,7 +1,8 @@
 //! Looking into a disk image: its partition table, what it says that it was made from, and the manifest beside it.
 //!
-//! In: the path of an image. Out: a [`Report`]. Nothing is changed, nothing is unpacked, and no tool is needed.
+//! In: the path of an image. Out: a [`Report`]. Nothing is changed, and no tool is needed but by [`files_in`].
 
+mod contents;
 mod origin;
 
 use std::path::Path;
@@ -13,9 +14,10 @@ use crate::build::lock_of;
 use crate::build::manifest::{self, Manifest};
 use crate::diag::InputError;
 use crate::digest::guid_text;
-use crate::disk;
+use crate::disk::{self, DiskImage};
 use crate::lock::{self, Lock};
 
+pub use contents::{files_in, lock_in};
 pub use origin::document;
 
 /// What an image is.
@@ -56,15 +58,7 @@ impl Report {
     /// # Errors
     /// [`InputError`] if it is no image of ours; another error if it cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
-        if !path.is_file() {
-            let advice = format!(
-                "{} is no file; `boxwright build PROFILE` prints the path of an image",
-                path.display()
-            );
-            return Err(InputError(advice).into());
-        }
-        let image = disk::read(path)
-            .map_err(|error| InputError(format!("{error:#}; it is no image of Boxwright's")))?;
+        let image = open(path)?;
         let fingerprint = manifest::fingerprint(path)?;
         let manifest = Manifest::load(path).filter(|manifest| manifest.fingerprint == fingerprint);
         let lock = match (origin::read(path, &image.layout)?, &manifest) {
@@ -89,6 +83,16 @@ impl Report {
             images: lock.map(images).unwrap_or_default(),
         })
     }
+}
+
+/// The partitions of the image at `path`.
+fn open(path: &Path) -> Result<DiskImage> {
+    if !path.is_file() {
+        let advice =
+            format!("{} is no file; `boxwright build PROFILE` prints the path of an image", path.display());
+        return Err(InputError(advice).into());
+    }
+    Ok(disk::read(path).map_err(|error| InputError(format!("{error:#}; it is no image of Boxwright's")))?)
 }
 
 fn packages(lock: &Lock) -> Vec<(String, String)> {

@@ -10,7 +10,7 @@ use crate::build::beside::Digests;
 use crate::build::manifest::{self, Manifest};
 use crate::diag::InputError;
 use crate::digest::Sha256;
-use crate::disk::{self, Layout, Role};
+use crate::disk::{Layout, Role};
 use crate::flash::fat::Volume;
 use crate::provenance::origin::SHORT_FOLDER;
 use crate::provenance::{Document, Origin, Subject};
@@ -35,14 +35,7 @@ pub(super) fn read(path: &Path, layout: &Layout) -> Result<Option<Origin>> {
 /// # Errors
 /// [`InputError`] if it is no image of ours, or does not say what it was made from.
 pub fn document(path: &Path, document: Document) -> Result<String> {
-    if !path.is_file() {
-        bail!(InputError(format!(
-            "{} is no file; `boxwright build PROFILE` prints the path of an image",
-            path.display()
-        )));
-    }
-    let image =
-        disk::read(path).map_err(|error| InputError(format!("{error:#}; it is no image of Boxwright's")))?;
+    let image = super::open(path)?;
     let Some(origin) = read(path, &image.layout)? else {
         bail!(InputError(format!(
             "{} does not say what it was made from: an older program has built it; build it again",

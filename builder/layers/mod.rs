@@ -1,8 +1,13 @@
-//! Sealed layers: a tar stream goes in; a squashfs image with its dm-verity hash tree behind it comes out.
+//! Sealed layers: a tar stream goes in; a squashfs image with its dm-verity hash tree behind it comes out. [`read()`] goes the
+//! way back, to a tree.
 //!
 //! Equal streams give equal bytes, whatever the number of processors. Nothing here knows what a layer is for.
 
+mod read;
+pub mod squashfs;
 mod verity;
+
+pub use read::{Place, read};
 
 use std::io::{self, BufWriter, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -66,13 +71,19 @@ pub fn seal(source: impl FnOnce(&mut dyn Write) -> Result<()>, sealing: Sealing<
     let length = image.seek(SeekFrom::End(0)).with_context(context)?;
     let data_bytes = length.next_multiple_of(verity::BLOCK);
     image.set_len(data_bytes).with_context(context)?;
-    let (tree, root_hash) = verity::tree(image, data_bytes, sealing.context.jobs).with_context(context)?;
+    let (tree, root_hash) = verity::tree(image, 0..data_bytes, sealing.context.jobs).with_context(context)?;
     image.seek(SeekFrom::Start(data_bytes)).and_then(|_| image.write_all(&tree)).with_context(context)?;
     file.commit()?;
+    let total_bytes = data_bytes + tree.len() as u64;
+    let guid = guid(&root_hash);
+    Ok(Layer { path: sealing.target.to_owned(), data_bytes, total_bytes, root_hash, guid })
+}
+
+/// The GUID of the partition with the layer that has this root hash.
+fn guid(root_hash: &Sha256) -> [u8; 16] {
     let mut guid = [0; 16];
     guid.copy_from_slice(&root_hash.bytes()[..16]);
-    let total_bytes = data_bytes + tree.len() as u64;
-    Ok(Layer { path: sealing.target.to_owned(), data_bytes, total_bytes, root_hash, guid })
+    guid
 }
 
 /// Makes a squashfs image at `image` from what `source` writes.

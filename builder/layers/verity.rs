@@ -5,6 +5,7 @@
 //! images have to have equal trees.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 use anyhow::{Context as _, Result, ensure};
@@ -26,9 +27,10 @@ const SALT: [u8; 32] = *b"boxwright/verity/salt/version/01";
 /// The identity of the hash tree, which nothing looks at.
 const UUID: [u8; 16] = *b"boxwright/verity";
 
-/// The hash tree of the first `data` bytes of `image`, a multiple of [`BLOCK`]: superblock and all levels, the one of the
-/// fewest blocks first; and the root hash.
-pub(super) fn tree(image: &File, data: u64, jobs: usize) -> Result<(Vec<u8>, Sha256)> {
+/// The hash tree of the bytes `place` of `image`, whose number is a multiple of [`BLOCK`]: superblock and all levels, the one
+/// of the fewest blocks first; and the root hash.
+pub(super) fn tree(image: &File, place: Range<u64>, jobs: usize) -> Result<(Vec<u8>, Sha256)> {
+    let data = place.end.saturating_sub(place.start);
     ensure!(
         data > 0 && data.is_multiple_of(BLOCK),
         "the image has {data} bytes, which is no number of blocks"
@@ -39,7 +41,7 @@ pub(super) fn tree(image: &File, data: u64, jobs: usize) -> Result<(Vec<u8>, Sha
         interrupt::check()?;
         let count = CHUNK.min(blocks - start);
         let mut chunk = vec![0; (count * BLOCK) as usize];
-        image.read_exact_at(&mut chunk, start * BLOCK).context("reading the image")?;
+        image.read_exact_at(&mut chunk, place.start + start * BLOCK).context("reading the image")?;
         Ok(digests(&chunk))
     })?;
     let hashes = hashes.concat();
@@ -110,10 +112,10 @@ mod tests {
         for blocks in [1, 2, 128, 129, 128 * 128 + 1] {
             let file = tempfile::tempfile().unwrap();
             file.set_len(blocks * BLOCK).unwrap();
-            let (tree, root) = tree(&file, blocks * BLOCK, 2).unwrap();
+            let (tree, root) = tree(&file, 0..blocks * BLOCK, 2).unwrap();
             assert_eq!(tree.len() as u64, length(blocks * BLOCK), "{blocks} blocks");
-            assert_eq!(root, self::tree(&file, blocks * BLOCK, 1).unwrap().1);
+            assert_eq!(root, self::tree(&file, 0..blocks * BLOCK, 1).unwrap().1);
         }
-        assert!(tree(&tempfile::tempfile().unwrap(), 0, 1).is_err());
+        assert!(tree(&tempfile::tempfile().unwrap(), 0..0, 1).is_err());
     }
 }

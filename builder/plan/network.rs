@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Result, bail};
 use ipnet::Ipv4Net;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::Role;
 use crate::digest::Sha256;
@@ -22,7 +22,7 @@ use super::service::ServicePlan;
 const INTERFACE_NAME: usize = 15;
 
 /// One network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkPlan {
     /// Docker's name of it: `bw-nextcloud_db`.
     pub name: String,
@@ -43,7 +43,7 @@ pub struct NetworkPlan {
 }
 
 /// A container on a network.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Member {
     /// The service that the container belongs to.
     pub service: String,

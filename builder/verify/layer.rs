@@ -1,7 +1,6 @@
 //! Two layers: which files of the squashfs differ, and in what.
 //!
-//! unsquashfs writes what is in a layer as one stream (`-pf`, squashfs-tools' USAGE): a line for each file, then the content
-//! of all of them. Where layers differ and their files do not, it is the packing: that is told by its place.
+//! Where layers differ and their files do not, it is the packing: that is told by its place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufReader;
@@ -11,26 +10,22 @@ use anyhow::{Context as _, Result};
 use super::bytes::{self, Region, Spot};
 use super::image::Image;
 use super::{Found, presence};
+use crate::digest::{Hasher, Sha256};
 use crate::disk::Partition;
 use crate::interrupt;
+use crate::layers::squashfs::{self, Head, Listing, Node};
 use crate::tools::Tools;
 
-mod listing;
-
-use listing::{Listing, Node};
-
-/// squashfs' first bytes.
-const MAGIC: &[u8] = b"hsqs";
 /// dm-verity's tree begins at a multiple of this.
 const BLOCK: u64 = 4096;
 /// Of so many files that differ the first byte is told; reading more would take long.
 const DETAILED: usize = 200;
 
-/// What a squashfs says of itself in front.
-struct Head {
-    time: u32,
-    /// The size of the filesystem in bytes.
-    bytes: u64,
+/// The files of a layer.
+struct Files {
+    listing: Listing,
+    /// The digests of the contents, by path.
+    digests: BTreeMap<String, Sha256>,
 }
 
 /// Compares two partitions with layers, which differ first at `spot`.
@@ -51,11 +46,7 @@ pub(super) fn compare(
     if one.time != other.time {
         found.add(None, "time of the filesystem", [one, other].map(|head| head.time.to_string()));
     }
-    let read = |(image, partition): (&Image, &Partition)| {
-        listing::read(&image.path, partition.start, tools)
-            .with_context(|| format!("reading {} of {}", partition.name, image.path.display()))
-    };
-    match pair.map(read) {
+    match pair.map(|one| read(one, tools)) {
         [Ok(one), Ok(other)] => files(pair, &[one, other], tools, found),
         both => {
             interrupt::check()?;
@@ -69,34 +60,43 @@ pub(super) fn compare(
 }
 
 fn head((image, partition): (&Image, &Partition)) -> Result<Option<Head>> {
-    let mut bytes = [0; 48];
+    let mut bytes = [0; Head::LENGTH];
     Region::of(image, partition).read(0, &mut bytes)?;
-    let (time, size) = (bytes.get(8..12), bytes.get(40..48));
-    let time = time.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
-    let size = size.and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
-    // A size beyond the partition is damage, and no reason to look further.
-    let size = size.filter(|size| bytes.starts_with(MAGIC) && *size <= partition.length);
-    Ok(time.zip(size).map(|(time, bytes)| Head { time, bytes }))
+    Ok(Head::parse(&bytes, partition.length))
+}
+
+fn read((image, partition): (&Image, &Partition), tools: &Tools) -> Result<Files> {
+    let mut digests = BTreeMap::new();
+    let listing = squashfs::list(&image.path, partition.start, tools, |path, _, bytes| {
+        let mut hasher = Hasher::new();
+        std::io::copy(bytes, &mut hasher)?;
+        digests.insert(path.to_owned(), hasher.finish());
+        Ok(())
+    })
+    .with_context(|| format!("reading {} of {}", partition.name, image.path.display()))?;
+    Ok(Files { listing, digests })
 }
 
 fn files(
     pair: [(&Image, &Partition); 2],
-    listings: &[Listing; 2],
+    layers: &[Files; 2],
     tools: &Tools,
     found: &mut Found<'_>,
 ) -> Result<()> {
-    let names: BTreeSet<&String> = listings.iter().flat_map(BTreeMap::keys).collect();
+    let listings = layers.each_ref().map(|layer| &layer.listing);
+    let names: BTreeSet<&String> = listings.into_iter().flat_map(BTreeMap::keys).collect();
     let mut detailed = 0;
     for name in names {
-        let [Some(one), Some(other)] = listings.each_ref().map(|listing| listing.get(name)) else {
-            let both = listings.each_ref().map(|listing| presence(listing.get(name)));
+        let [Some(one), Some(other)] = listings.map(|listing| listing.get(name)) else {
+            let both = listings.map(|listing| presence(listing.get(name)));
             found.add(Some(name), "missing", both);
             continue;
         };
         for (what, both) in aspects(one, other) {
             found.add(Some(name), what, both);
         }
-        if one.kind == other.kind && one.digest != other.digest {
+        let digests = layers.each_ref().map(|layer| layer.digests.get(name));
+        if one.kind == other.kind && digests[0] != digests[1] {
             detailed += 1;
             let spot = match detailed <= DETAILED {
                 true => content(pair, name, tools)?,
