@@ -16,7 +16,8 @@ use boxwright::diff::{
 };
 use boxwright::digest::Sha256;
 use boxwright::lock::{self, Lock};
-use boxwright::profile::Audience;
+use boxwright::plan::{Member, NetworkPlan, Plan, PublishedPort};
+use boxwright::profile::{Audience, Protocol};
 use serde_json::Value;
 use snapbox::{Assert, Data};
 
@@ -48,6 +49,42 @@ fn difference() -> Difference {
     ];
     let openssl = difference.packages.iter_mut().find(|package| package.name == "openssl").unwrap();
     openssl.fixed = Some((0..10).map(|number| format!("CVE-2026-1000{number}")).collect());
+    let port = |container_port| {
+        let (service, container) = ("plex".to_owned(), "plex".to_owned());
+        Some(PublishedPort {
+            port: 32400,
+            protocol: Protocol::Tcp,
+            container_port,
+            source: "lan",
+            service,
+            container,
+        })
+    };
+    difference.ports = vec![
+        change("22/tcp from home", None, port(22)),
+        change("32400/tcp from home", port(32400), port(8080)),
+    ];
+    let network = |egress: bool, members: &[&str]| {
+        let member = |name: &&str| Member {
+            service: (*name).to_owned(),
+            container: (*name).to_owned(),
+            names: vec![(*name).to_owned()],
+        };
+        Some(NetworkPlan {
+            name: "bw-plex_out".into(),
+            bridge: "bw-plex_out".into(),
+            subnet: "10.213.4.0/24".parse().unwrap(),
+            gateway: "10.213.4.1".parse().unwrap(),
+            internal: !egress,
+            egress,
+            reach: vec![],
+            members: members.iter().map(member).collect(),
+        })
+    };
+    difference.networks = vec![
+        change("bw-plex_db", None, network(false, &["plex", "plex-db"])),
+        change("bw-plex_out", network(false, &["plex"]), network(true, &["plex", "seerr"])),
+    ];
     difference.units = vec![change("bw-service@plex.service", None, Some(UnitState::Enabled))];
     difference.sizes = vec![change("image", Some(600 << 20), Some(640 << 20))];
     let state = |mode: &str, size| {
@@ -82,6 +119,41 @@ fn a_difference_is_told_on_a_merge_request() {
 #[test]
 fn a_difference_is_told_to_programs() {
     snapshot(format!("{:#}\n", serde_json::to_value(difference()).unwrap()), "expected.json");
+}
+
+/// What moved is told with what it is part of: the base, the profile, the tools, or services.
+#[test]
+fn what_moved_is_told_with_what_it_is_part_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("own.toml");
+    let shipped = fs::read_to_string("profiles/servarr.toml").unwrap();
+    fs::write(&path, shipped.replacen("[box]\n", "[box]\npackages = [\"openssl\"]\n", 1)).unwrap();
+    let checked = profiles::checked(&path);
+    let plan = Plan::new(&checked, checked.catalog()).unwrap();
+    let load = |name: &str| lock::load(&Path::new(FOLDER).join(name)).unwrap().unwrap();
+    let (mut old, mut new) = (load("old.lock"), load("new.lock"));
+    let sonarr = boxwright::images::list(&checked, &plan, &[]);
+    let sonarr = sonarr.iter().find(|image| image.services == ["sonarr"]).unwrap();
+    for lock in [&mut old, &mut new] {
+        lock.images[0].reference.clone_from(&sonarr.reference);
+        lock.images[0].digest = Some(format!("sha256:{}", Sha256::of_bytes(&lock.version.to_le_bytes())));
+    }
+    let difference = compare_locks(["old.lock", "new.lock"], &old, &new, &Owners::of(&checked, &plan));
+    let part_of =
+        |name: &str| difference.packages.iter().find(|package| package.name == name).unwrap().part_of;
+    assert_eq!((part_of("openssl"), part_of("tzdata")), ("profile", "base"));
+    assert!(
+        difference.packages.iter().any(|package| package.part_of == "tools"),
+        "{:#?}",
+        difference.packages
+    );
+    assert!(
+        difference.containers.iter().any(|image| image.services == ["sonarr"]),
+        "{:#?}",
+        difference.containers
+    );
+    let said = text(&difference);
+    assert!(said.contains("service sonarr") && said.contains("profile"), "{said}");
 }
 
 /// All folders at once would say nothing of what changed.

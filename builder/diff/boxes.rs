@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::tables::Tables;
-use super::{Difference, UnitState, changed, files};
+use super::{Difference, UnitState, changed, files, firewall};
 use crate::tree::{Kind, Tree};
 
 /// Where the links of enabled and masked units are.
@@ -16,7 +16,8 @@ pub(super) fn compare(old: (&Tables, &Tree), new: (&Tables, &Tree), difference: 
     let ((before, was), (after, is)) = (old, new);
     difference.services = changed(&before.services, &after.services);
     difference.hostnames = changed(&before.hostnames, &after.hostnames);
-    difference.ports = changed(&before.ports, &after.ports);
+    difference.ports =
+        changed(&before.ports_with(firewall::own_ports(was)), &after.ports_with(firewall::own_ports(is)));
     difference.networks = changed(&before.networks, &after.networks);
     trees(was, is, difference);
 }

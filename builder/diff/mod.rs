@@ -6,6 +6,7 @@
 mod boxes;
 mod containers;
 mod files;
+mod firewall;
 mod fixes;
 mod image;
 mod locks;

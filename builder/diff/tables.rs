@@ -76,16 +76,25 @@ impl Tables {
     }
 
     fn add_ports(&mut self, ports: impl Iterator<Item = PublishedPort>) {
-        let name = |port: &PublishedPort| {
-            let from = if port.source == "edge" { "from Cloudflare" } else { "from home" };
-            format!("{}/{} {from}", port.port, port.protocol)
-        };
-        self.ports.extend(ports.map(|port| (name(&port), port)));
+        self.ports.extend(ports.map(|port| (port_name(&port), port)));
+    }
+
+    /// The ports of the services, and `own`.
+    pub(super) fn ports_with(&self, own: Vec<PublishedPort>) -> BTreeMap<String, PublishedPort> {
+        let mut ports = self.ports.clone();
+        ports.extend(own.into_iter().map(|port| (port_name(&port), port)));
+        ports
     }
 
     fn add_networks(&mut self, networks: &[NetworkPlan]) {
         self.networks.extend(networks.iter().map(|network| (network.name.clone(), network.clone())));
     }
+}
+
+/// What a port is called: two services may publish one for different sources.
+fn port_name(port: &PublishedPort) -> String {
+    let from = if port.source == "edge" { "from Cloudflare" } else { "from home" };
+    format!("{}/{} {from}", port.port, port.protocol)
 }
 
 /// What is read of a [`crate::plan::ServicePlan`]. That a key is missing is an error, also of an `Option`.
