@@ -22,6 +22,27 @@ fn without_network(tiny: &Tiny) -> Command {
     command
 }
 
+/// What a CI runner saves and restores: files in a tar archive, unpacked where there was nothing.
+#[test]
+fn a_cache_that_was_saved_and_restored_is_one() {
+    let Some(tiny) = Tiny::new() else { return };
+    let usual = tiny.image();
+    let saved =
+        "mv cache former && mkdir cache && tar -C former -cf - base tools profile | tar -C cache -xf -";
+    let moved =
+        Command::new("/bin/sh").args(["-ec", saved]).current_dir(tiny.project.path("")).status().unwrap();
+    assert!(moved.success());
+    let run = tiny.project.run(&["--offline", "build", "box", "--compress"]);
+    assert_eq!(Sha256::of_file(&tiny.project.path(run.fine())).unwrap(), usual);
+    for made in ["unpacking tools", "unpacking packages", "making the initrd"] {
+        assert!(!run.stderr.contains(made), "{}", run.stderr);
+    }
+    let sums = fs::read_to_string(tiny.project.path("out/attic.SHA256SUMS")).unwrap();
+    for name in ["attic.img", "attic.img.zst", "attic.img.bmap", "attic.lock", "attic.spdx.json"] {
+        assert!(sums.lines().any(|line| line.ends_with(&format!("  {name}"))), "{name} is not in\n{sums}");
+    }
+}
+
 #[test]
 fn a_build_from_a_mirror_needs_no_network_and_survives_pruning() {
     let Some(tiny) = Tiny::new() else { return };
