@@ -63,6 +63,13 @@ def mmdebstrap(lock, folder):
     return run(command)
 
 
+def conditions(name, lock):
+    """What the figures depend on, in a sentence."""
+    packages = len(re.findall(r'name = "', re.search(r"^packages = \[(.*?)^\]", lock, re.MULTILINE | re.DOTALL).group(1)))
+    version = subprocess.run(["mmdebstrap", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    return f"{name}: {packages} packages, no containers embedded; {os.cpu_count()} processors; {version}"
+
+
 def main():
     name = sys.argv[1] if len(sys.argv) > 1 else "servarr"
     folder = pathlib.Path(tempfile.mkdtemp(prefix="boxwright-benchmark-"))
@@ -70,23 +77,31 @@ def main():
         profile = folder / f"{name}.toml"
         shutil.copy(PROJECT / "profiles" / f"{name}.toml", profile)
         cache, out = folder / "cache", folder / "out"
-        build = [PROGRAM, "--project", PROJECT, "--cache", cache, "build", profile, "--out", out]
-        rows = [("cold, nothing cached, with the lock", run(build))]
-        for part in ("base", "profile", "images", "tools"):
-            shutil.rmtree(cache / part, ignore_errors=True)
-        shutil.rmtree(out)
-        rows.append(("packages cached", run(build)))
+        boxwright = [PROGRAM, "--project", PROJECT, "--cache", cache]
+        build = [*boxwright, "build", profile, "--out", out]
+        run([*boxwright, "lock", profile, "--update"])
+        shutil.rmtree(cache)
+        rows = [("cold: nothing cached, with the lock", run(build))]
         text = profile.read_text()
-        profile.write_text(text.replace('at = "kuma"', 'at = "uptime"').replace('zone     = "UTC"', 'zone     = "Europe/Berlin"'))
-        rows.append(("one line changed", run(build)))
-        rows.append(("nothing changed", run(build)))
+        profile.write_text(text.replace("[box]\n", '[box]\npackages = ["tmux"]\n', 1))
+        run([*boxwright, "lock", profile, "--update"])
+        rows.append(("packages changed", run(build)))
+        other = folder / "other" / f"{name}.toml"
+        other.parent.mkdir()
+        shutil.copy(profile.with_suffix(".lock"), other.with_suffix(".lock"))
+        text = profile.read_text()
+        other.write_text(text.replace('at = "kuma"', 'at = "uptime"').replace('zone     = "UTC"', 'zone     = "Europe/Berlin"'))
+        changed = [*boxwright, "build", other, "--out", out]
+        rows.append(("one line of the profile changed", run(changed)))
+        rows.append(("nothing changed", run(changed)))
+        rows.append(("`diff` of both profiles", run([*boxwright, "diff", profile, other])))
         manifest = json.loads((out / f"{name}.manifest.json").read_text())
-        peer = mmdebstrap((out / f"{name}.lock").read_text(), folder)
-        print(f"profile {name}, {os.cpu_count()} processors")
-        print(f"{'':<38} {'seconds':>8} {'× mmdebstrap':>13} {'peak MiB':>9}")
-        for title, (seconds, peak) in [*rows, ("mmdebstrap, root filesystem alone", peer)]:
-            print(f"{title:<38} {seconds:>8.2f} {seconds / peer[0]:>13.2f} {peak:>9.0f}")
-        print(f"blocks to write: {manifest['written'] / 1e6:.0f} MB")
+        lock = (out / f"{name}.lock").read_text()
+        peer = mmdebstrap(lock, folder)
+        print(f"{conditions(name, lock)}; {manifest['written'] / 1e6:.0f} MB are written to a disk\n")
+        print("| | seconds | × mmdebstrap | peak MiB |\n|---|---:|---:|---:|")
+        for title, (seconds, peak) in [*rows, ("mmdebstrap, the same packages, root filesystem alone", peer)]:
+            print(f"| {title} | {seconds:.2f} | {seconds / peer[0]:.2f} | {peak:.0f} |")
     finally:
         shutil.rmtree(folder)
 
