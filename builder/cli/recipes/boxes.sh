@@ -30,7 +30,7 @@ boxes() {
 	done
 }
 
-# Packed as well, for those who keep or fetch images; `verify` and `diff` want the raw one.
+# Packed as well, for those who keep or fetch images; `verify` reads the raw one.
 build() {
 	for profile in "$@"; do
 		boxwright build "$profile" --compress
