@@ -126,7 +126,8 @@ fn a_failed_host_is_replaced() {
     let options = MachineOptions { network: Network::Open, ..MachineOptions::default() };
 
     let first = flashed(&bench, "first", "12G", &[]);
-    let script = format!("{}{WRITE}{LOOK}{}", secrets::leaks(), inventory::LIST);
+    let look = format!("{LOOK}{}", secrets::leaks());
+    let script = format!("{WRITE}{look}{}", inventory::LIST);
     let mut run =
         bench.start(&first, &with_units(&options, [server.trusted(), probe("write", When::Ready, &script)]));
     let before = run.probe("write", LONG);
@@ -135,14 +136,13 @@ fn a_failed_host_is_replaced() {
     inventory::assert_billed(bench.image(), &before);
     assert_eq!(value(&before, "rows").split('|').next(), Some("5000"), "{before:#?}");
     assert_eq!(value(&before, "written"), value(&before, "restored"), "{before:#?}");
-    fs::remove_file(&first.path).unwrap();
 
     // Another size, and a further disk, which gives the ethernet port another name.
     let second = flashed(&bench, "second", "20G", &["--restore", "latest"]);
     let another = MachineOptions { disks: vec![bench.empty("another", 64 << 20)], ..options };
     let begin = Instant::now();
     let mut run =
-        bench.start(&second, &with_units(&another, [server.trusted(), probe("read", When::Ready, LOOK)]));
+        bench.start(&second, &with_units(&another, [server.trusted(), probe("read", When::Ready, &look)]));
     let shown = run.until_text(LONG, "restore: Nextcloud");
     assert!(shown.contains(" % of "), "{shown}");
     run.until_text(LONG, "restore: all of it is back");
@@ -157,4 +157,11 @@ fn a_failed_host_is_replaced() {
         assert_ne!(value(&before, key), value(&after, key), "{after:#?}");
     }
     assert_eq!(value(&after, "in-use"), "yes", "{after:#?}");
+    secrets::assert_nowhere_else(&after);
+
+    // The first one was only unplugged: it gives way.
+    let options = MachineOptions { network: Network::Open, ..MachineOptions::default() };
+    let mut run = bench.start(&first, &with_units(&options, [server.trusted()]));
+    run.until_text(LONG, "this box was flashed again");
+    run.cut_power();
 }

@@ -33,6 +33,8 @@ fn the_program_says_that_a_box_is_ready_or_what_is_missing() {
     let (code, said) = boot(&bench, &words);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("the box is ready"), "{said}");
+    // On a desk it joins no tunnel: only --live hands that out.
+    assert!(said.contains("(a rehearsal: no tunnel"), "{said}");
 }
 
 #[test]
