@@ -8,17 +8,16 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 
+use super::made_from::MadeFrom;
 use super::output::Rejected;
 use super::subject::Owned;
 use super::{Session, profile};
 use crate::atomic::Scratch;
-use crate::build::manifest::Manifest;
-use crate::build::{Built, Order, lock_of, locking};
+use crate::build::{Built, Order, locking};
 use crate::context::Context;
 use crate::diag::InputError;
-use crate::disk::content;
 use crate::images::{self, Skopeo};
-use crate::lock::{self, Lock};
+use crate::lock::Lock;
 use crate::prune::{DOWNLOADS, PARTIAL, VERIFY};
 use crate::secrets::Handover;
 use crate::tools::Tools;
@@ -27,7 +26,9 @@ use crate::verify::{self, Difference, Elsewhere, Image, Original};
 
 /// `verify`
 #[derive(Debug, Args)]
-#[command(after_help = "The lock and the manifest beside the image say what it was made from.")]
+#[command(after_help = "\
+The image itself says what it was made from. Only where it does not, as one of
+an older Boxwright, the lock and the manifest beside it are asked.")]
 pub struct Verify {
     /// The image; it is not changed. A profile with --twice
     #[arg(value_name = "IMAGE")]
@@ -47,32 +48,27 @@ pub(super) fn run(session: &Session, arguments: &Verify) -> anyhow::Result<()> {
     }
     let path = &arguments.subject;
     let image = Image::open(path)?;
-    let manifest = Manifest::load(path).ok_or_else(|| {
-        let path = Manifest::path(path);
-        InputError(format!(
-            "{} is missing or of another program: it says which box the image is",
-            path.display()
-        ))
-    })?;
+    let made_from = MadeFrom::of(session, path)?;
     let profile = match &arguments.profile {
         Some(profile) => profile.clone(),
-        None => profile::named(&session.context(path)?.project, &manifest.name),
+        None => profile::named(&session.context(path)?.project, &made_from.name),
     };
-    let lock = locked(path)?;
     let subject = session.subject(&profile)?;
-    if subject.checked.name() != manifest.name {
-        let (ours, theirs) = (subject.checked.name(), &manifest.name);
+    if subject.checked.name() != made_from.name {
+        let (ours, theirs) = (subject.checked.name(), &made_from.name);
         bail!(InputError(format!(
             "{} is the profile of {ours}, and the image is {theirs}'s",
             profile.display()
         )));
     }
-    let again = again(&subject, &lock, subject.context(session)?).context("building the image again")?;
-    let tools = locking::tools(&lock, &again.context)?;
+    let lock = &made_from.lock;
+    let again = again(&subject, lock, subject.context(session)?).context("building the image again")?;
+    let tools = locking::tools(lock, &again.context)?;
     let differences = compare(session, &image, &Image::open(&again.built.image)?, &tools)?;
     if !differences.is_empty() {
         let record = subject.borrow().record(&again.context.project)?;
-        explain(session, (path, &manifest), &again.built, &record.differences(&lock));
+        let built = (again.built.image.as_path(), &again.built.manifest);
+        made_from.explain(session, path, built, record.differences(lock));
     }
     report(session, path, &differences, &[])
 }
@@ -144,14 +140,6 @@ fn report(
     if identical { Ok(()) } else { Err(Rejected.into()) }
 }
 
-/// The lock beside `image`.
-fn locked(image: &Path) -> anyhow::Result<Lock> {
-    let path = lock_of(image);
-    Ok(lock::load(&path)?.ok_or_else(|| {
-        InputError(format!("{} is missing: it says what the image was made from", path.display()))
-    })?)
-}
-
 /// What was built again.
 struct Again {
     built: Built,
@@ -183,25 +171,6 @@ fn again(subject: &Owned, lock: &Lock, shared: Context) -> anyhow::Result<Again>
     };
     let built = order.build(&context)?;
     Ok(Again { built, context, _scratch: scratch })
-}
-
-/// Says what may be the reason of a difference, as far as that is known. `changed`: what of the project is not as the lock
-/// recorded it.
-fn explain(session: &Session, (image, manifest): (&Path, &Manifest), built: &Built, changed: &[String]) {
-    if built.manifest.inputs != manifest.inputs {
-        let since = match changed {
-            [] => "the program, the profile, overlays/ or firmware/ have changed since".to_owned(),
-            names => format!("{} changed since, perhaps the profile as well", names.join(", ")),
-        };
-        session.ui.warn(format!("this is not what the image was made from: {since}, or it holds secrets"));
-    }
-    let now = content::of(image).ok().map(|content| content.digest);
-    if manifest.content.is_some() && now != manifest.content {
-        session.ui.warn(format!(
-            "{} is not what its manifest says: it was changed after it was built",
-            image.display()
-        ));
-    }
 }
 
 /// The differences for a person, under the partition and the stage of each. Writing into a String cannot fail.
