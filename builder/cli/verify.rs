@@ -11,7 +11,7 @@ use serde_json::json;
 use super::made_from::MadeFrom;
 use super::output::Rejected;
 use super::subject::Owned;
-use super::{Session, profile};
+use super::{Session, profile, sign};
 use crate::atomic::Scratch;
 use crate::build::{Built, Order, locking};
 use crate::context::Context;
@@ -36,6 +36,9 @@ pub struct Verify {
     /// The box's profile, where it is not profiles/NAME.toml
     #[arg(long, value_name = "PROFILE", conflicts_with = "twice")]
     pub profile: Option<PathBuf>,
+    /// Build nothing unless one of these has signed the image: NAME KEY in each line, as ssh-keygen reads it
+    #[arg(long, value_name = "FILE", conflicts_with = "twice")]
+    pub signers: Option<PathBuf>,
     /// Build the profile twice, the second time under other circumstances: folder, user, umask, time zone, language, host
     /// name, processors, clock, order of files
     #[arg(long)]
@@ -48,6 +51,11 @@ pub(super) fn run(session: &Session, arguments: &Verify) -> anyhow::Result<()> {
     }
     let path = &arguments.subject;
     let image = Image::open(path)?;
+    // What an image of nobody's says is no reason to run anything.
+    let signer = match &arguments.signers {
+        Some(signers) => Some(sign::vouched(session, path, signers)?),
+        None => None,
+    };
     let made_from = MadeFrom::of(session, path)?;
     let profile = match &arguments.profile {
         Some(profile) => profile.clone(),
@@ -70,7 +78,7 @@ pub(super) fn run(session: &Session, arguments: &Verify) -> anyhow::Result<()> {
         let built = (again.built.image.as_path(), &again.built.manifest);
         made_from.explain(session, path, built, record.differences(lock));
     }
-    report(session, path, &differences, &[])
+    report(session, (path, signer.as_deref()), &differences, &[])
 }
 
 /// `verify --twice`
@@ -97,7 +105,7 @@ fn twice(session: &Session, profile: &Path) -> anyhow::Result<()> {
     })?;
     let images = [Image::open(&again.built.image)?, Image::open(&elsewhere.image)?];
     let differences = compare(session, &images[0], &images[1], &tools)?;
-    report(session, subject.borrow().path, &differences, &elsewhere.varied)
+    report(session, (subject.borrow().path, None), &differences, &elsewhere.varied)
 }
 
 fn compare(
@@ -112,19 +120,22 @@ fn compare(
     Ok(differences)
 }
 
-/// Says whether what was built of `subject` is identical, or in what it differs, and what was `varied`.
+/// Says whether what was built of `subject`, and who has signed that, is identical, or in what it differs, and what was `varied`.
 ///
 /// # Errors
 /// [`Rejected`] if it differs; or if nobody reads the answer.
 fn report(
     session: &Session,
-    subject: &Path,
+    (subject, signer): (&Path, Option<&str>),
     differences: &[Difference],
     varied: &[(&'static str, String)],
 ) -> anyhow::Result<()> {
     let identical = differences.is_empty();
     if session.global.json {
         let mut value = json!({ "subject": subject, "identical": identical, "differences": differences });
+        if let Some(signer) = signer {
+            value["signer"] = json!(signer);
+        }
         if !varied.is_empty() {
             value["varied"] = varied.iter().map(|(what, how)| ((*what).to_owned(), json!(how))).collect();
         }
