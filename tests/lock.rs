@@ -119,9 +119,15 @@ impl Project {
 
     /// `lock` with these flags: its code, what it printed, what it told.
     fn lock(&self, flags: &[&str]) -> (Option<i32>, String, String) {
+        self.run(&[&["lock", &self.profile], flags].concat())
+    }
+
+    /// The program with these arguments in this project, without the network and with a cache of its own.
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let mut command = Command::new(PROGRAM);
-        command.arg("--project").arg(self.folder.path()).args(["--offline", "lock", &self.profile]);
-        finished(command.args(flags))
+        command.arg("--project").arg(self.folder.path());
+        command.arg("--cache").arg(self.folder.path().join("cache")).arg("--offline");
+        finished(command.args(arguments))
     }
 
     fn add(&self, path: &str, text: &str) {
@@ -235,6 +241,14 @@ fn older_locks_are_completed_and_newer_ones_refused() {
                 stderr.contains("Boxwright 98.7.6 wrote this lock") && stderr.contains("use 98.7.6"),
                 "{stderr}"
             );
+            assert_eq!(fs::read_to_string(&project.lock).unwrap(), newer);
+        }
+        for (verb, flag) in [("build", "--out"), ("mirror", "--to")] {
+            let target = project.folder.path().join(verb);
+            let (code, _, stderr) = project.run(&[verb, &project.profile, flag, target.to_str().unwrap()]);
+            assert_eq!(code, Some(1), "{verb}: {stderr}");
+            let said = stderr.contains("Boxwright 98.7.6 wrote this lock") && stderr.contains("use 98.7.6");
+            assert!(said && !target.exists(), "{verb}: {stderr}");
             assert_eq!(fs::read_to_string(&project.lock).unwrap(), newer);
         }
     }

@@ -31,7 +31,7 @@ fetched where the cache lacks them. Nothing is read of the secrets partition.
 Differences are no failure: the exit code is 0 with and without them, and --json
 says whether there are any (`differs`).")]
 pub struct Diff {
-    /// A profile, a lock, or an image with its manifest and lock beside it
+    /// A profile, a lock, or an image with its manifest beside it
     pub old: PathBuf,
     /// Another of the same kind
     pub new: PathBuf,
@@ -45,6 +45,8 @@ struct Loaded {
     name: String,
     lock: Option<Lock>,
     what: What,
+    /// What could not be read, with the reason.
+    unread: Option<String>,
 }
 
 enum What {
@@ -78,6 +80,7 @@ pub(super) fn run(session: &Session, arguments: &Diff) -> Result<()> {
     };
     let [old, new] = &both;
     let mut difference = diff::compare(&old.side(), &new.side());
+    difference.not_compared.extend(both.iter().filter_map(|side| side.unread.clone()));
     difference.not_compared.extend(unread.map(|reason| format!("{INSIDE}: {reason}")));
     if let Some(lock) = new.lock.as_ref().filter(|_| old.lock.is_some()) {
         diff::look_for_fixes(&mut difference, lock, &surroundings::cache(&session.global)?)?;
@@ -122,20 +125,36 @@ fn load(session: &Session, path: &Path, kind: Kind) -> Result<Loaded> {
             let context = owned.context(session)?;
             let images = lock.as_ref().map_or(&[][..], |lock| &lock.images);
             let tree = build::render(&owned.checked, &owned.plan, images, &context)?;
-            Ok(Loaded { name, lock, what: What::Profile(Box::new(owned), tree) })
+            Ok(Loaded { name, lock, what: What::Profile(Box::new(owned), tree), unread: None })
         }
         Kind::Lock => {
             let lock = lock::load(path)?.ok_or_else(|| InputError(format!("there is no {name}")))?;
-            Ok(Loaded { name, lock: Some(lock), what: What::Lock })
+            Ok(Loaded { name, lock: Some(lock), what: What::Lock, unread: None })
         }
         Kind::Image => {
             let image = unpacked(path);
             let manifest = manifest_of(&image)?;
-            let lock = match lock::load(&lock_of(&image))? {
-                None if path.is_file() && path == image => inspect::lock_in(path)?,
-                lock => lock,
+            let (lock, unread) = lock_for(path, &image)?;
+            Ok(Loaded { name, lock, what: What::Image(Box::new(manifest), None), unread })
+        }
+    }
+}
+
+/// The lock of the image at `path`, which is called `image` once it is unpacked: its own, and only if it has none the one beside
+/// it. And why its own cannot be read.
+fn lock_for(path: &Path, image: &Path) -> Result<(Option<Lock>, Option<String>)> {
+    let origin = if path.is_file() && path == image { inspect::origin_in(path) } else { Ok(None) };
+    let beside = || lock::load(&lock_of(image));
+    match origin {
+        Ok(Some(origin)) => Ok((Some(origin.lock), None)),
+        Ok(None) => Ok((beside()?, None)),
+        Err(error) => {
+            let (lock, instead) = match beside() {
+                Ok(Some(lock)) => (Some(lock), "the lock beside it was compared"),
+                _ => (None, "neither packages nor container images were"),
             };
-            Ok(Loaded { name, lock, what: What::Image(Box::new(manifest), None) })
+            let name = path.display();
+            Ok((lock, Some(format!("the lock in {name}: {error:#}; {instead}"))))
         }
     }
 }

@@ -11,7 +11,7 @@ use super::args::Flash;
 use super::output::{self, Rejected};
 use super::{disks, profile, prompt, sign, subject, surroundings};
 use crate::diag::InputError;
-use crate::flash::{Aim, Machine, Order, Plan, Receipt, Source};
+use crate::flash::{Aim, Machine, Order, Plan, Receipt, Source, missing_manifest};
 use crate::secrets::Handover;
 use crate::ui::human_bytes;
 
@@ -26,9 +26,12 @@ pub(super) fn run(session: &Session, arguments: &Flash) -> anyhow::Result<()> {
         bail!(InputError("there is no image in out/: `boxwright build PROFILE` makes one".into()));
     };
     let scratch = surroundings::cache(&session.global)?;
+    if let Some(missing) = missing_manifest(&image).filter(|_| !arguments.unverified) {
+        bail!(InputError(format!("{missing}, or take the image as it is with --unverified")));
+    }
     let mut source = Source::open(&image, &scratch, arguments.unverified, &session.ui)?;
     if let Some(signers) = &arguments.signers {
-        let signer = sign::signer(&source, signers)?;
+        let signer = sign::signer(&source, signers).map_err(unwritten)?;
         session.ui.note(format!("{} is signed by {signer}", image.display()));
     }
     let aim = match &arguments.to {
@@ -59,7 +62,7 @@ pub(super) fn run(session: &Session, arguments: &Flash) -> anyhow::Result<()> {
     if !arguments.dry_run {
         disks::confirm(session, &aim, arguments.confirm.as_deref())?;
     }
-    source.check(&session.ui)?;
+    source.check(&session.ui).map_err(unwritten)?;
     let order = Order {
         source: &source,
         aim: &aim,
@@ -74,6 +77,14 @@ pub(super) fn run(session: &Session, arguments: &Flash) -> anyhow::Result<()> {
     let seen =
         order.carry_out(&plan, &session.ui).with_context(|| format!("flashing {}", aim.path.display()))?;
     finish(session, &aim, &receipt, seen)
+}
+
+/// What is wrong with an image, and that it has reached no disk.
+fn unwritten(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<InputError>() {
+        Ok(wrong) => InputError(format!("{wrong}. Nothing was written")).into(),
+        Err(error) => error,
+    }
 }
 
 /// The image that is meant: the one that is named, or the only one in `out/`.

@@ -15,6 +15,7 @@ mod graph;
 mod import;
 mod inspect;
 mod lock;
+mod made_from;
 mod mirror;
 mod network;
 mod new;

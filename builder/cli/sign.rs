@@ -1,4 +1,4 @@
-//! `boxwright sign`: an SSH signature over the manifest of an image; and its check, which `flash --signers` asks for.
+//! `boxwright sign`: an SSH signature over the manifest of an image; and its check, which `--signers` asks for.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ const NAMESPACE: &str = "boxwright-image";
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "The signature is NAME.manifest.json.sig. The manifest has the digests of all of the image.\n\
-                        `boxwright flash IMAGE --signers FILE` takes no image without one."
+                        `boxwright flash` and `verify` take no image without one with --signers FILE."
 )]
 pub struct Sign {
     /// The image: .img, .img.zst or .img.gz, with its manifest beside it
@@ -46,6 +46,19 @@ pub(super) fn run(session: &Session, arguments: &Sign) -> anyhow::Result<()> {
     session.out.write(&format!("{}\n", path.display()))
 }
 
+/// Who of the file `signers` has signed the image at `path`, all of which is read and held to what was signed.
+///
+/// # Errors
+/// [`InputError`] if none of them has, or it is not what they signed.
+pub(super) fn vouched(session: &Session, path: &Path, signers: &Path) -> anyhow::Result<String> {
+    let scratch = surroundings::cache(&session.global)?;
+    let mut source = Source::open(path, &scratch, false, &session.ui)?;
+    let signer = signer(&source, signers)?;
+    source.check(&session.ui)?;
+    session.ui.note(format!("{} is signed by {signer}", path.display()));
+    Ok(signer)
+}
+
 /// Who of the file `signers` (ssh-keygen(1), ALLOWED SIGNERS) has signed the manifest of `source`.
 ///
 /// # Errors
@@ -62,7 +75,7 @@ pub(super) fn signer(source: &Source, signers: &Path) -> anyhow::Result<String> 
     if !path.is_file() {
         bail!(InputError(format!(
             "{} is not signed: there is no {}. Get the signature, have the image signed with `boxwright sign`, or leave out \
-             --signers. Nothing was written",
+             --signers",
             source.path.display(),
             path.display()
         )));
@@ -73,7 +86,7 @@ pub(super) fn signer(source: &Source, signers: &Path) -> anyhow::Result<String> 
         .with_context(|| format!("verifying {}", path.display()))?;
     signer.ok_or_else(|| {
         InputError(format!(
-            "{} is not a signature of anybody in {} over {}: the image is not theirs, or was changed. Nothing was written",
+            "{} is not a signature of anybody in {} over {}: the image is not theirs, or was changed",
             path.display(),
             signers.display(),
             manifest.display()

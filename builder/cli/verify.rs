@@ -8,17 +8,16 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 
+use super::made_from::MadeFrom;
 use super::output::Rejected;
 use super::subject::Owned;
-use super::{Session, profile};
+use super::{Session, profile, sign};
 use crate::atomic::Scratch;
-use crate::build::manifest::Manifest;
-use crate::build::{Built, Order, lock_of, locking};
+use crate::build::{Built, Order, locking};
 use crate::context::Context;
 use crate::diag::InputError;
-use crate::disk::content;
 use crate::images::{self, Skopeo};
-use crate::lock::{self, Lock};
+use crate::lock::Lock;
 use crate::prune::{DOWNLOADS, PARTIAL, VERIFY};
 use crate::secrets::Handover;
 use crate::tools::Tools;
@@ -27,7 +26,9 @@ use crate::verify::{self, Difference, Elsewhere, Image, Original};
 
 /// `verify`
 #[derive(Debug, Args)]
-#[command(after_help = "The lock and the manifest beside the image say what it was made from.")]
+#[command(after_help = "\
+The image itself says what it was made from. Only where it does not, as one of
+an older Boxwright, the lock and the manifest beside it are asked.")]
 pub struct Verify {
     /// The image; it is not changed. A profile with --twice
     #[arg(value_name = "IMAGE")]
@@ -35,6 +36,9 @@ pub struct Verify {
     /// The box's profile, where it is not profiles/NAME.toml
     #[arg(long, value_name = "PROFILE", conflicts_with = "twice")]
     pub profile: Option<PathBuf>,
+    /// Build nothing unless one of these has signed the image: NAME KEY in each line, as ssh-keygen reads it
+    #[arg(long, value_name = "FILE", conflicts_with = "twice")]
+    pub signers: Option<PathBuf>,
     /// Build the profile twice, the second time under other circumstances: folder, user, umask, time zone, language, host
     /// name, processors, clock, order of files
     #[arg(long)]
@@ -47,34 +51,34 @@ pub(super) fn run(session: &Session, arguments: &Verify) -> anyhow::Result<()> {
     }
     let path = &arguments.subject;
     let image = Image::open(path)?;
-    let manifest = Manifest::load(path).ok_or_else(|| {
-        let path = Manifest::path(path);
-        InputError(format!(
-            "{} is missing or of another program: it says which box the image is",
-            path.display()
-        ))
-    })?;
+    // What an image of nobody's says is no reason to run anything.
+    let signer = match &arguments.signers {
+        Some(signers) => Some(sign::vouched(session, path, signers)?),
+        None => None,
+    };
+    let made_from = MadeFrom::of(session, path)?;
     let profile = match &arguments.profile {
         Some(profile) => profile.clone(),
-        None => profile::named(&session.context(path)?.project, &manifest.name),
+        None => profile::named(&session.context(path)?.project, &made_from.name),
     };
-    let lock = locked(path)?;
     let subject = session.subject(&profile)?;
-    if subject.checked.name() != manifest.name {
-        let (ours, theirs) = (subject.checked.name(), &manifest.name);
+    if subject.checked.name() != made_from.name {
+        let (ours, theirs) = (subject.checked.name(), &made_from.name);
         bail!(InputError(format!(
             "{} is the profile of {ours}, and the image is {theirs}'s",
             profile.display()
         )));
     }
-    let again = again(&subject, &lock, subject.context(session)?).context("building the image again")?;
-    let tools = locking::tools(&lock, &again.context)?;
+    let lock = &made_from.lock;
+    let again = again(&subject, lock, subject.context(session)?).context("building the image again")?;
+    let tools = locking::tools(lock, &again.context)?;
     let differences = compare(session, &image, &Image::open(&again.built.image)?, &tools)?;
     if !differences.is_empty() {
         let record = subject.borrow().record(&again.context.project)?;
-        explain(session, (path, &manifest), &again.built, &record.differences(&lock));
+        let built = (again.built.image.as_path(), &again.built.manifest);
+        made_from.explain(session, path, built, record.differences(lock));
     }
-    report(session, path, &differences, &[])
+    report(session, (path, signer.as_deref()), &differences, &[])
 }
 
 /// `verify --twice`
@@ -101,7 +105,7 @@ fn twice(session: &Session, profile: &Path) -> anyhow::Result<()> {
     })?;
     let images = [Image::open(&again.built.image)?, Image::open(&elsewhere.image)?];
     let differences = compare(session, &images[0], &images[1], &tools)?;
-    report(session, subject.borrow().path, &differences, &elsewhere.varied)
+    report(session, (subject.borrow().path, None), &differences, &elsewhere.varied)
 }
 
 fn compare(
@@ -116,19 +120,22 @@ fn compare(
     Ok(differences)
 }
 
-/// Says whether what was built of `subject` is identical, or in what it differs, and what was `varied`.
+/// Says whether what was built of `subject`, and who has signed that, is identical, or in what it differs, and what was `varied`.
 ///
 /// # Errors
 /// [`Rejected`] if it differs; or if nobody reads the answer.
 fn report(
     session: &Session,
-    subject: &Path,
+    (subject, signer): (&Path, Option<&str>),
     differences: &[Difference],
     varied: &[(&'static str, String)],
 ) -> anyhow::Result<()> {
     let identical = differences.is_empty();
     if session.global.json {
         let mut value = json!({ "subject": subject, "identical": identical, "differences": differences });
+        if let Some(signer) = signer {
+            value["signer"] = json!(signer);
+        }
         if !varied.is_empty() {
             value["varied"] = varied.iter().map(|(what, how)| ((*what).to_owned(), json!(how))).collect();
         }
@@ -142,14 +149,6 @@ fn report(
         session.out.write(&text)?;
     }
     if identical { Ok(()) } else { Err(Rejected.into()) }
-}
-
-/// The lock beside `image`.
-fn locked(image: &Path) -> anyhow::Result<Lock> {
-    let path = lock_of(image);
-    Ok(lock::load(&path)?.ok_or_else(|| {
-        InputError(format!("{} is missing: it says what the image was made from", path.display()))
-    })?)
 }
 
 /// What was built again.
@@ -183,25 +182,6 @@ fn again(subject: &Owned, lock: &Lock, shared: Context) -> anyhow::Result<Again>
     };
     let built = order.build(&context)?;
     Ok(Again { built, context, _scratch: scratch })
-}
-
-/// Says what may be the reason of a difference, as far as that is known. `changed`: what of the project is not as the lock
-/// recorded it.
-fn explain(session: &Session, (image, manifest): (&Path, &Manifest), built: &Built, changed: &[String]) {
-    if built.manifest.inputs != manifest.inputs {
-        let since = match changed {
-            [] => "the program, the profile, overlays/ or firmware/ have changed since".to_owned(),
-            names => format!("{} changed since, perhaps the profile as well", names.join(", ")),
-        };
-        session.ui.warn(format!("this is not what the image was made from: {since}, or it holds secrets"));
-    }
-    let now = content::of(image).ok().map(|content| content.digest);
-    if manifest.content.is_some() && now != manifest.content {
-        session.ui.warn(format!(
-            "{} is not what its manifest says: it was changed after it was built",
-            image.display()
-        ));
-    }
 }
 
 /// The differences for a person, under the partition and the stage of each. Writing into a String cannot fail.

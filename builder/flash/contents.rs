@@ -124,7 +124,7 @@ fn owner(
 fn flashed_box(table: &GPT, medium: &(impl Medium + ?Sized)) -> Option<String> {
     let (_, esp) = table.iter().find(|(_, entry)| entry.is_used() && role(entry) == Some(Role::Esp))?;
     let read = within(esp, medium);
-    let files = Volume::open(&read).ok()?.files(&["LOADER", "ENTRIES"]).ok()?;
+    let files = Volume::open(&read).ok()?.files(&["LOADER", "ENTRIES"]).ok()??;
     files.iter().find_map(|file| {
         let text = std::str::from_utf8(file).ok()?;
         text.split_whitespace().find_map(|word| name(word.strip_prefix("boxwright.box=")?))

@@ -8,6 +8,9 @@ use std::io;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::diag::InputError;
+use crate::ui::human_bytes;
+
 /// Reads bytes at an offset of the partition.
 pub type Read<'a> = &'a dyn Fn(u64, &mut [u8]) -> io::Result<()>;
 
@@ -28,6 +31,9 @@ const LONG_NAME: u8 = 0x0f;
 const END: u32 = 0x0fff_fff8;
 /// The most that is read of one file or folder.
 const LONGEST: usize = 1 << 20;
+/// The most that is read of all files of a folder together. Entries may lead to the same clusters, so that the size of the
+/// filesystem is no end.
+const MOST: usize = 16 << 20;
 
 /// A filesystem.
 pub struct Volume<'a> {
@@ -74,28 +80,37 @@ impl<'a> Volume<'a> {
         (self.reserved + self.fats * self.fat_sectors) * self.sector
     }
 
-    /// The contents of all files in the folder at `path`, given in short names.
+    /// The contents of all files in the folder at `path`, given in short names; none if there is no such folder.
     ///
     /// # Errors
-    /// If it is missing, or the filesystem is damaged.
-    pub fn files(&self, path: &[&str]) -> Result<Vec<Vec<u8>>> {
+    /// [`InputError`] if there is more in it than boxes have; another error if the filesystem is damaged.
+    pub fn files(&self, path: &[&str]) -> Result<Option<Vec<Vec<u8>>>> {
         let mut at = self.root;
         for name in path {
             let folder = self.chain_bytes(at)?;
             let found = entries(&folder).find(|entry| entry[11] & FOLDER != 0 && short_name(entry) == *name);
-            at = first_cluster(found.with_context(|| format!("the ESP has no folder {name}"))?);
+            let Some(found) = found else { return Ok(None) };
+            at = first_cluster(found);
         }
         let folder = self.chain_bytes(at)?;
-        let files = entries(&folder).filter(|entry| entry[11] & (FOLDER | 0x08) == 0);
-        files
-            .map(|entry| {
-                let length = usize::try_from(number(&entry[28..32]))?;
-                let mut bytes =
-                    if length == 0 { Vec::new() } else { self.chain_bytes(first_cluster(entry))? };
-                bytes.truncate(length);
-                Ok(bytes)
-            })
-            .collect()
+        let (mut files, mut total) = (Vec::new(), 0);
+        for entry in entries(&folder).filter(|entry| entry[11] & (FOLDER | 0x08) == 0) {
+            let length = usize::try_from(number(&entry[28..32]))?;
+            let mut bytes = if length == 0 { Vec::new() } else { self.chain_bytes(first_cluster(entry))? };
+            bytes.truncate(length);
+            // What is kept of a short file is no larger than the file.
+            bytes.shrink_to_fit();
+            total += bytes.len();
+            if total > MOST {
+                bail!(InputError(format!(
+                    "the files in /{} of the ESP have more than {}, which no box has: it is damaged, or somebody else's",
+                    path.join("/"),
+                    human_bytes(MOST as u64)
+                )));
+            }
+            files.push(bytes);
+        }
+        Ok(Some(files))
     }
 
     /// What has to be written so that the root folder has the file `name` (eleven characters: eight and three, padded with
@@ -301,11 +316,30 @@ mod tests {
         add(&mut disk, b"short");
         let read = reader(&disk);
         let volume = Volume::open(&read).unwrap();
-        assert_eq!(volume.files(&[]).unwrap(), [b"short"]);
+        assert_eq!(volume.files(&[]).unwrap().unwrap(), [b"short"]);
         assert_eq!(volume.table[2..6], [0x0fff_ffff, 0x0fff_ffff, 0, 0]);
         assert_eq!(number(&disk[512 + 488..512 + 492]), 499);
         assert_eq!(disk[32 * 512..36 * 512], disk[36 * 512..40 * 512]);
-        assert!(volume.files(&["LOADER"]).is_err());
+        assert_eq!(volume.files(&["LOADER"]).unwrap(), None);
+    }
+
+    /// Entries that lead to one file cost nothing on the disk, and would cost as much memory as somebody likes.
+    #[test]
+    fn what_many_entries_share_is_read_up_to_a_limit() {
+        let mut disk = made();
+        add(&mut disk, &[1; LONGEST]);
+        let root = 40 * 512;
+        let entry = disk[root..root + ENTRY].to_vec();
+        let mut with = |count: usize| {
+            for index in 0..count {
+                disk[root + index * ENTRY..][..ENTRY].copy_from_slice(&entry);
+            }
+            let read = reader(&disk);
+            Volume::open(&read).unwrap().files(&[])
+        };
+        assert_eq!(with(MOST / LONGEST).unwrap().unwrap().len(), 16);
+        let error = with(MOST / LONGEST + 1).unwrap_err();
+        assert!(error.is::<InputError>() && error.to_string().contains("more than 16"), "{error}");
     }
 
     proptest! {

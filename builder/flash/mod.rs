@@ -42,7 +42,7 @@ pub use medium::{Buffer, Medium, Target};
 pub use plan::{Guids, Plan, Wish};
 pub use receipt::Receipt;
 pub use refusals::Refusal;
-pub use source::Source;
+pub use source::{Source, missing_manifest};
 pub use target::Aim;
 pub use uses::{Holder, Use};
 

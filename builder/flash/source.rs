@@ -63,8 +63,8 @@ impl Source {
             )));
         }
         let manifest = Manifest::load(&unpacked_name(path));
-        if manifest.is_none() && !unverified {
-            bail!(InputError(no_manifest(path)));
+        if let Some(missing) = missing_manifest(path).filter(|_| !unverified) {
+            bail!(InputError(missing));
         }
         let file = match packing(path)? {
             Packing::Plain => File::open(path).with_context(|| format!("opening {}", path.display()))?,
@@ -101,7 +101,7 @@ impl Source {
         let found = read.digest;
         if found != wanted {
             bail!(InputError(format!(
-                "{} is not what its manifest says: it is damaged, or was changed after it was built (digest {found}, and {wanted} in the manifest); {advice}. Nothing was written",
+                "{} is not what its manifest says: it is damaged, or was changed after it was built (digest {found}, and {wanted} in the manifest); {advice}",
                 self.path.display()
             )));
         }
@@ -124,12 +124,17 @@ impl Source {
     }
 }
 
-fn no_manifest(path: &Path) -> String {
-    format!(
-        "{} is missing or of another program, so nobody can say whether {} is whole: put it beside the image, or take the image as it is with --unverified",
-        Manifest::path(&unpacked_name(path)).display(),
+/// What is wrong if the image at `path` has no manifest beside it.
+pub fn missing_manifest(path: &Path) -> Option<String> {
+    let unpacked = unpacked_name(path);
+    if !path.is_file() || Manifest::load(&unpacked).is_some() {
+        return None;
+    }
+    Some(format!(
+        "{} is missing or of another program, so nobody can say whether {} is whole: put it beside the image",
+        Manifest::path(&unpacked).display(),
         path.display()
-    )
+    ))
 }
 
 /// The name that an image has when it is unpacked: its manifest is named after that.

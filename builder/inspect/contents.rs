@@ -1,4 +1,4 @@
-//! What is in an image besides its description: the lock that it was made from, and the files that its profile puts onto the box.
+//! What is in an image besides its description: what it says that it was made from, and the files that its profile puts onto the box.
 
 use std::path::Path;
 
@@ -8,18 +8,17 @@ use super::{open, origin};
 use crate::diag::InputError;
 use crate::disk::Role;
 use crate::layers::{self, Place};
-use crate::lock::Lock;
+use crate::provenance::Origin;
 use crate::tools::Tools;
 use crate::tree::Tree;
 
-/// The lock in the image at `path`; none if an older program has built it.
+/// What the image at `path` says that it was made from; none if an older program has built it.
 ///
 /// # Errors
-/// [`InputError`] if it is no image of ours; another error if it cannot be read.
-pub fn lock_in(path: &Path) -> Result<Option<Lock>> {
-    let origin = origin::read(path, &open(path)?.layout)
-        .with_context(|| format!("reading what {} was made from", path.display()))?;
-    Ok(origin.map(|origin| origin.lock))
+/// [`InputError`] if it is no image of ours, damaged, or of a newer program; another error if it cannot be read.
+pub fn origin_in(path: &Path) -> Result<Option<Origin>> {
+    origin::read(path, &open(path)?.layout)
+        .with_context(|| format!("reading what {} was made from", path.display()))
 }
 
 /// The files of the profile layer of the image at `path`, read with unsquashfs of `tools` by `jobs` threads. No other partition

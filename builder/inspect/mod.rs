@@ -17,7 +17,7 @@ use crate::digest::guid_text;
 use crate::disk::{self, DiskImage};
 use crate::lock::{self, Lock};
 
-pub use contents::{files_in, lock_in};
+pub use contents::{files_in, origin_in};
 pub use origin::document;
 
 /// What an image is.

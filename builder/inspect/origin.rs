@@ -20,10 +20,11 @@ pub(super) fn read(path: &Path, layout: &Layout) -> Result<Option<Origin>> {
     let Some(esp) = layout.find(Role::Esp) else { return Ok(None) };
     let file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
     let read = |at: u64, bytes: &mut [u8]| file.read_exact_at(bytes, esp.start + at);
+    let Ok(volume) = Volume::open(&read) else { return Ok(None) };
+    let damaged =
+        |error: anyhow::Error| InputError(format!("{error:#}; get the image again, or build it again"));
     // An image without the folder is one of an older program.
-    let Ok(files) = Volume::open(&read).and_then(|volume| volume.files(&SHORT_FOLDER)) else {
-        return Ok(None);
-    };
+    let Some(files) = volume.files(&SHORT_FOLDER).map_err(damaged)? else { return Ok(None) };
     let origins = files.iter().map(|text| Origin::parse(text)).collect::<Result<Vec<_>>>()?;
     // An image has one release. A disk that was copied may have several: the newest is the one that starts.
     Ok(origins.into_iter().max_by_key(|origin| origin.lock.version))

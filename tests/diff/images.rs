@@ -186,6 +186,36 @@ fn what_cannot_be_compared_of_images_is_said() {
     assert!(not_compared(&found).ends_with("new.img, but what lies beside it"), "{found}");
 }
 
+/// The lock in an image is the one that it was made from; the one beside it is for images that have none, or none that can be
+/// read.
+#[test]
+fn the_lock_in_an_image_comes_first() {
+    let Some((lock, _)) = surroundings() else { return };
+    let folder = folder();
+    let [old, new] = ["old", "new"].map(|name| image(folder.path(), name, profiles::rendered("minimal")));
+    let fewer = Lock { packages: lock.packages[1..].to_vec(), ..lock.clone() };
+    lock::save(&fewer, &new.with_extension("lock")).unwrap();
+    let found = report(&old, &new);
+    assert_eq!((&found["not_compared"], &found["packages"]), (&Value::Array(vec![]), &Value::Array(vec![])));
+
+    let esp = disk::read(&new).unwrap().layout.find(Role::Esp).unwrap().start;
+    let file = File::options().read(true).write(true).open(&new).unwrap();
+    let mut bytes = vec![0; 32 << 20];
+    file.read_exact_at(&mut bytes, esp).unwrap();
+    let schema = b"{\"schema\":1,";
+    let at = bytes.windows(schema.len()).position(|part| part == schema).unwrap() as u64;
+    file.write_all_at(b"{\"schema\":7,", esp + at).unwrap();
+    let found = report(&old, &new);
+    let said = not_compared(&found);
+    assert!(said.starts_with("the lock in ") && said.contains("schema 7"), "{said}");
+    assert!(said.ends_with("the lock beside it was compared"), "{said}");
+    assert_eq!(found["packages"].as_array().unwrap().len(), 1);
+    fs::remove_file(new.with_extension("lock")).unwrap();
+    let found = report(&old, &new);
+    let said = found["not_compared"].to_string();
+    assert!(said.contains("neither packages nor container images were"), "{said}");
+}
+
 /// One bit that neither the manifest's fingerprint nor unsquashfs may notice is enough.
 #[test]
 fn a_damaged_image_is_told_by_name() {

@@ -1,13 +1,18 @@
-//! What `mirror` keeps is enough to build from, without a network; and a cache that is pruned all the time does not disturb.
+//! What `mirror` keeps is enough to build from, container images too, without a network; and a cache that is pruned all the time does not disturb.
 
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use boxwright::build::manifest::Manifest;
+use boxwright::catalog::Catalog;
+use boxwright::diag::Findings;
 use boxwright::digest::Sha256;
 
-use crate::bench::Run;
+use crate::bench::{PROFILE, Run, names};
 use crate::built;
+use crate::registry::{Content, Registry};
+use crate::standin::{self, Layer};
 use crate::tiny::Tiny;
 
 /// A build from `kept`, in a namespace that has no interface but a loopback that is down.
@@ -87,4 +92,54 @@ fn a_build_from_a_mirror_needs_no_network_and_survives_pruning() {
     for kind in ["base", "profile", "tools"] {
         assert_eq!(tiny.project.names(&format!("cache/{kind}")), [""; 0]);
     }
+}
+
+/// A registry with an image for every service of the catalog: scripts in the place of programs, since none is started.
+fn registry(tiny: &Tiny) -> Registry {
+    let mut findings = Findings::new();
+    let catalog = Catalog::load(&tiny.project.path("overlays/services"), &mut findings).unwrap();
+    let mut content = Content::default();
+    for (reference, image) in standin::all(&catalog, &Layer::without_busybox(), &[]) {
+        content.add(&reference, &image);
+    }
+    Registry::start(content)
+}
+
+#[test]
+fn container_images_come_from_the_mirror_when_their_registry_is_gone() {
+    let Some(tiny) = Tiny::with_containers() else { return };
+    let registry = registry(&tiny);
+    let images =
+        format!("[images]\nembed = \"all\"\nmirror = {:?}\n[services]\nhomepage = {{}}\n", registry.mirror());
+    tiny.project.write(&PROFILE.replace("[services]\n", &images));
+    let image = tiny.project.path(tiny.build().fine());
+    let embedded = Manifest::load(&image).unwrap().embedded;
+    assert!(embedded.len() == 1 && embedded[0].contains("/homepage:"), "{embedded:?}");
+    let usual = Sha256::of_file(&image).unwrap();
+    assert_eq!(tiny.project.run(&["mirror", "box", "--to", "kept"]).fine(), "kept");
+    assert!(registry.requests().iter().any(|request| request.contains("/blobs/")));
+    drop(registry);
+    for folder in ["cache", "out"] {
+        fs::rename(tiny.project.path(folder), tiny.project.path(&format!("former-{folder}"))).unwrap();
+    }
+
+    // A layer that is missing is named with its image.
+    let blobs = tiny.project.path("kept/containers/blobs/sha256");
+    let size = |name: &String| fs::metadata(blobs.join(name)).unwrap().len();
+    let largest = names(&blobs).into_iter().max_by_key(size).unwrap();
+    fs::rename(blobs.join(&largest), tiny.project.path("layer")).unwrap();
+    let missing = format!("{}: containers/blobs/sha256/{largest}", embedded[0]);
+    Run::of(&without_network(&tiny).output().unwrap()).refused(1, &["lacks 1 of the files", &missing]);
+    fs::rename(tiny.project.path("layer"), blobs.join(&largest)).unwrap();
+
+    let run = Run::of(&without_network(&tiny).output().unwrap());
+    assert_eq!(Sha256::of_file(&tiny.project.path(run.fine())).unwrap(), usual);
+
+    let run = tiny.project.run(&["--offline", "--json", "verify", "--twice", "box"]);
+    let said: serde_json::Value = serde_json::from_str(run.fine()).unwrap();
+    assert_eq!(
+        (&said["identical"], &said["differences"]),
+        (&true.into(), &serde_json::json!([])),
+        "{said:#}"
+    );
 }

@@ -9,8 +9,14 @@ mod built;
 #[path = "../archive/publisher.rs"]
 mod publisher;
 #[allow(dead_code, reason = "no test uses all of it")]
+#[path = "../support/registry.rs"]
+mod registry;
+#[allow(dead_code, reason = "no test uses all of it")]
 #[path = "../archive/server.rs"]
 mod server;
+#[allow(dead_code, reason = "no test uses all of it")]
+#[path = "../support/standin.rs"]
+mod standin;
 
 mod again;
 mod bench;

@@ -81,8 +81,21 @@ impl Tiny {
         Some(tiny)
     }
 
-    /// As [`Tiny::new`], with an empty cache.
+    /// As [`Tiny::new`], with what fetches container images among the tools.
+    pub fn with_containers() -> Option<Self> {
+        let tiny = Self::described_with(&[])?;
+        // Other tools, by other packages: nothing that is made for the usual box fits.
+        link(&built::folder().join("cache/objects"), &tiny.project.path("cache/objects"));
+        Some(tiny)
+    }
+
+    /// As [`Tiny::new`], with an empty cache. Most tests have no container images, and need no skopeo.
     fn described() -> Option<Self> {
+        Self::described_with(&["skopeo"])
+    }
+
+    /// As [`Tiny::described`], without these tools.
+    fn described_with(unneeded: &[&str]) -> Option<Self> {
         let all = lock::load(&lock_of(&built::locked("minimal")?)).unwrap().unwrap();
         let tiny = Self { server: Server::start(), project: Project::new(), all };
         // The index is made of what the packages say of themselves.
@@ -90,7 +103,7 @@ impl Tiny {
             lock::fetch(packages, &tiny.all, &built::context()).unwrap();
         }
         let key = Key::make();
-        describe(&tiny.project, &key, &tiny.server.url);
+        describe(&tiny.project, &key, &tiny.server.url, unneeded);
         let packages = tiny.all.packages.iter().chain(&tiny.all.tools);
         let mut listed: Vec<&Package> = packages.collect();
         listed.sort();
@@ -203,7 +216,15 @@ fn stubs(listed: &[&Package]) -> Vec<Listed> {
     assumed
         .filter(|name| listed.iter().all(|package| package.name != *name))
         .map(|name| Listed {
-            control: format!("Package: {name}\nVersion: 9:9\nArchitecture: all\nDescription: none\n"),
+            control: format!(
+                "Package: {name}\nVersion: 9:9\nArchitecture: all\nDescription: none\n{}",
+                // It is this that skopeo's packages ask for.
+                if name == "containernetworking-plugins" {
+                    "Provides: container-network-stack\n"
+                } else {
+                    ""
+                }
+            ),
             path: format!("pool/{name}"),
             size: 1,
             sha256: Sha256::of_bytes(name.as_bytes()),
@@ -211,16 +232,15 @@ fn stubs(listed: &[&Package]) -> Vec<Listed> {
         .collect()
 }
 
-/// Writes a distribution that takes its packages from `url` alone, and a platform without firmware.
-fn describe(project: &Project, key: &Key, url: &str) {
+/// Writes a distribution that takes its packages from `url` alone and lacks the tools `unneeded`, and a platform without firmware.
+fn describe(project: &Project, key: &Key, url: &str, unneeded: &[&str]) {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("firmware");
     let read =
         |path: &str| -> toml::Table { fs::read_to_string(shipped.join(path)).unwrap().parse().unwrap() };
     let mut distribution = read("debian-13/distribution.toml");
-    // There are no container images.
     let tools = distribution["tools"]["build"].as_array().unwrap();
     let tools: Vec<String> = tools.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect();
-    let tools: Vec<String> = tools.into_iter().filter(|name| name != "skopeo").collect();
+    let tools: Vec<String> = tools.into_iter().filter(|name| !unneeded.contains(&name.as_str())).collect();
     let mut set = |path: &[&str], value: &str| {
         let value: toml::Table = format!("value = {value}").parse().unwrap();
         let (last, folders) = path.split_last().unwrap();

@@ -149,16 +149,28 @@ fn only_what_one_of_the_signers_signed_is_flashed() {
             "--dry-run",
         ])
     };
-    flash(&signers).refused(&["is not signed", "boxwright sign"]);
+    let verify = |signers: &Path| {
+        let said = bench.call("verify", &[text(&image), "--signers", text(signers)]);
+        let silent = ["flash", "written"].iter().all(|word| !said.err.to_lowercase().contains(word));
+        assert!(silent, "nothing is flashed there: {}", said.err);
+        said
+    };
+    flash(&signers).refused(&["is not signed", "boxwright sign", "Nothing was written"]);
+    verify(&signers).refused(&["is not signed", "boxwright sign", "leave out --signers"]);
     flash(&bench.path("nobody")).refused(&["is no file"]);
     let signed = bench.call("sign", &[text(&image), "--key", text(&ada)]).good();
     let signature = bench.path("attic-1.manifest.json.sig");
     assert_eq!(signed.out.trim(), text(&signature));
     assert!(flash(&signers).good().err.contains("signed by ada@example.com"));
+    // It is looked at no further before that: these images say nothing of what they were made from.
+    let said = verify(&signers);
+    assert!(said.err.contains("signed by ada@example.com"), "{}", said.err);
+    said.refused(&["says in nothing that this program knows what it was made from"]);
     // Others cannot sign for the box, and what others signed for something else is worth nothing.
     let others = bench.path("others");
     fs::write(&others, format!("bob@example.com {bob_line}\n")).unwrap();
     flash(&others).refused(&["is not a signature of anybody"]);
+    verify(&others).refused(&["is not a signature of anybody"]);
     fs::write(&others, format!("ada@example.com namespaces=\"git\" {ada_line}\n")).unwrap();
     flash(&others).refused(&["is not a signature of anybody"]);
     let right = fs::read(&signature).unwrap();
@@ -181,5 +193,8 @@ fn only_what_one_of_the_signers_signed_is_flashed() {
     let file = File::options().write(true).open(&image).unwrap();
     file.write_all_at(b"x", 600 << 20).unwrap();
     flash(&signers).refused(&["is not what its manifest says"]);
+    verify(&signers).refused(&["is not what its manifest says"]);
     bench.call("sign", &[text(&image), "--key", text(&ada)]).refused(&["is not what its manifest says"]);
+    fs::remove_file(&manifest).unwrap();
+    verify(&signers).refused(&["attic-1.manifest.json is missing", "put it beside the image"]);
 }
