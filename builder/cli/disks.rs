@@ -162,10 +162,8 @@ pub(super) fn choose(mut aims: Vec<Aim>) -> anyhow::Result<Aim> {
     }
 }
 
-/// Which of `aims`, the likeliest first, is meant by `answer`: a number or a path. Nothing means the first one, if it is
-/// removable, and none of them otherwise: a disk that stays in its machine is nobody's default.
+/// Which of `aims` is meant by `answer`: a number, a path, or nothing for the first one, if that is removable.
 fn chosen(aims: &[Aim], answer: &str) -> Option<usize> {
-    let possible = |aim: &&Aim| aim.refusals.is_empty();
     let index = match answer {
         "" => aims.first().filter(|aim| removable(aim)).map(|_| 0),
         _ => match answer.parse::<usize>() {
@@ -173,7 +171,7 @@ fn chosen(aims: &[Aim], answer: &str) -> Option<usize> {
             Err(_) => aims.iter().position(|aim| aim.path == Path::new(answer)),
         },
     };
-    index.filter(|index| aims.get(*index).is_some_and(|aim| possible(&aim)))
+    index.filter(|index| aims.get(*index).is_some_and(|aim| aim.refusals.is_empty()))
 }
 
 /// Makes sure that this disk is meant. `given` is what `--confirm` says.
