@@ -26,9 +26,16 @@ pub(super) fn survey(
             None => Aim::disk(machine, disk),
         });
     }
-    let removable = |aim: &Aim| aim.disk.as_ref().is_some_and(|disk| disk.removable);
-    found.sort_by_key(|aim| (!aim.refusals.is_empty(), !removable(aim)));
+    likeliest_first(&mut found);
     Ok(found)
+}
+
+fn likeliest_first(aims: &mut [Aim]) {
+    aims.sort_by_key(|aim| (!aim.refusals.is_empty(), !removable(aim)));
+}
+
+fn removable(aim: &Aim) -> bool {
+    aim.disk.as_ref().is_some_and(|disk| disk.removable)
 }
 
 /// The list for a person.
@@ -141,7 +148,7 @@ pub(super) fn choose(mut aims: Vec<Aim>) -> anyhow::Result<Aim> {
                 .into()
         ));
     }
-    let default = aims.first().and_then(|aim| aim.disk.as_ref()).is_some_and(|disk| disk.removable);
+    let default = aims.first().is_some_and(removable);
     let question = match (possible, default) {
         (1, true) => "write to which one? [1]".to_owned(),
         (_, true) => format!("write to which one, 1 to {possible}? [1]"),
@@ -149,16 +156,22 @@ pub(super) fn choose(mut aims: Vec<Aim>) -> anyhow::Result<Aim> {
         (_, false) => format!("write to which one, 1 to {possible}? (Ctrl-C for none)"),
     };
     loop {
-        let answer = prompt::ask(&question)?;
-        let number = if answer.is_empty() && default { Some(1) } else { answer.parse::<usize>().ok() };
-        let path = Path::new(&answer);
-        let named = aims[..possible].iter().position(|aim| aim.path == path);
-        if let Some(index) =
-            number.and_then(|number| number.checked_sub(1)).or(named).filter(|index| *index < possible)
-        {
+        if let Some(index) = chosen(&aims, &prompt::ask(&question)?) {
             return Ok(aims.swap_remove(index));
         }
     }
+}
+
+/// Which of `aims` is meant by `answer`: a number, a path, or nothing for the first one, if that is removable.
+fn chosen(aims: &[Aim], answer: &str) -> Option<usize> {
+    let index = match answer {
+        "" => aims.first().filter(|aim| removable(aim)).map(|_| 0),
+        _ => match answer.parse::<usize>() {
+            Ok(number) => number.checked_sub(1),
+            Err(_) => aims.iter().position(|aim| aim.path == Path::new(answer)),
+        },
+    };
+    index.filter(|index| aims.get(*index).is_some_and(|aim| aim.refusals.is_empty()))
 }
 
 /// Makes sure that this disk is meant. `given` is what `--confirm` says.
@@ -215,4 +228,72 @@ fn wanted(disk: &Disk) -> String {
 
 fn is_meant(disk: &Disk, given: &str) -> bool {
     disk.serial.as_deref() == Some(given) || given == disk.size.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flash::{Connection, Contents, Refusal};
+
+    fn aim(name: &str, removable: bool, refused: bool) -> Aim {
+        let disk = Disk {
+            name: name.to_owned(),
+            path: Path::new("/dev").join(name),
+            model: None,
+            serial: Some("S4EW".to_owned()),
+            size: 4096,
+            sector: 512,
+            connection: Connection::Other,
+            removable,
+            read_only: false,
+            partitions: Vec::new(),
+            filesystem: None,
+            file: None,
+        };
+        let refusal = Refusal { code: "mounted", reason: "it is mounted".into(), advice: "umount it".into() };
+        let refusals = if refused { vec![refusal] } else { Vec::new() };
+        let contents = Contents::default();
+        Aim { path: disk.path.clone(), size: disk.size, disk: Some(disk), make: false, contents, refusals }
+    }
+
+    #[test]
+    fn possible_disks_come_first_and_of_those_the_removable_ones() {
+        let mut aims = [
+            aim("sdya", false, true),
+            aim("sdyb", true, true),
+            aim("sdyc", false, false),
+            aim("sdyd", true, false),
+        ];
+        likeliest_first(&mut aims);
+        let names: Vec<_> = aims.iter().map(|aim| aim.path.display().to_string()).collect();
+        assert_eq!(names, ["/dev/sdyd", "/dev/sdyc", "/dev/sdyb", "/dev/sdya"]);
+    }
+
+    #[test]
+    fn only_a_removable_disk_is_chosen_by_saying_nothing() {
+        let removable = [aim("sdyd", true, false), aim("sdyc", false, false), aim("sdyb", true, true)];
+        let fixed = [aim("sdyc", false, false), aim("sdyb", true, true)];
+        assert_eq!((chosen(&removable, ""), chosen(&fixed, "")), (Some(0), None));
+        assert_eq!(chosen(&[aim("sdyb", true, true)], ""), None);
+        for (answer, wanted) in
+            [("1", Some(0)), ("2", Some(1)), ("/dev/sdyc", Some(1)), ("0", None), ("x", None), ("-1", None)]
+        {
+            assert_eq!(chosen(&removable, answer), wanted, "{answer}");
+        }
+        // What is refused is shown without a number, and is not taken by any.
+        assert_eq!((chosen(&removable, "3"), chosen(&removable, "/dev/sdyb")), (None, None));
+    }
+
+    #[test]
+    fn a_disk_is_meant_by_its_whole_serial_or_size_alone() {
+        let mut disk = aim("sdyc", false, false).disk.unwrap();
+        assert!(is_meant(&disk, "S4EW") && is_meant(&disk, "4096"));
+        for given in ["", "y", "yes", "s4ew", "S4", "4", "4 KiB", "/dev/sdyc", "sdyc"] {
+            assert!(!is_meant(&disk, given), "{given}");
+        }
+        assert!(wanted(&disk).contains("serial number"));
+        disk.serial = None;
+        assert!(is_meant(&disk, "4096") && !is_meant(&disk, "") && !is_meant(&disk, "S4EW"));
+        assert!(wanted(&disk).contains("4096"));
+    }
 }

@@ -59,6 +59,9 @@ pub(super) fn run(session: &Session, arguments: &Flash) -> anyhow::Result<()> {
     // Of two disks of one box the one that was written last is the box.
     let handover = Handover { incarnation: Some(now), restore: arguments.restore.clone(), rehearsal: false };
     let secrets = secrets(session, arguments, &source, &handover)?;
+    if secrets.is_none() {
+        tell_twins(session, &source);
+    }
     if !arguments.dry_run {
         disks::confirm(session, &aim, arguments.confirm.as_deref())?;
     }
@@ -163,6 +166,22 @@ fn secrets(
         )),
     };
     Ok(Some(session.secrets(path, &session.checked(&profile)?)?.bundle(handover)?))
+}
+
+/// Says whether this disk takes an earlier one's place, where no secrets are handed over that say so.
+fn tell_twins(session: &Session, source: &Source) {
+    match source.incarnation() {
+        Some(_) => session.ui.warn(
+            "the secrets are those in the image, and were packed for one disk: of two disks that are written from it neither \
+             gives way to the other, and both use the box's tunnel and write its backups; start only one of them, or flash \
+             with --secrets FILE, so that the disk takes the place of all earlier ones",
+        ),
+        None if source.has_secrets() => session.ui.note(
+            "the secrets are those in the image: a new disk takes the place of earlier ones when it first starts, and one \
+             that keeps its state stays what it was; with --secrets FILE it takes their place in any case",
+        ),
+        None => {}
+    }
 }
 
 /// Says what would be done.

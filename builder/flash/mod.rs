@@ -4,7 +4,7 @@
 //! 2. [`Machine`], [`Aim`]: the disks of the machine, what uses them and what is on them;
 //! 3. [`Refusal`]: everything that speaks against a disk, at once;
 //! 4. [`Plan`]: what is written where, and what stays, as a value;
-//! 5. [`mod@write`], `read_back`: the plan carried out, and everything compared;
+//! 5. [`mod@write`], `read_back`: the plan carried out, and everything that was written compared;
 //! 6. [`Receipt`].
 //!
 //! [`Medium`] is what is written to; tests break it. Nothing here asks anything: that is `cli`'s work.
@@ -48,8 +48,6 @@ pub use uses::{Holder, Use};
 
 use crate::diag::InputError;
 use crate::digest::guid_text;
-use crate::disk::Role;
-use crate::secrets::bundle;
 use crate::ui::Ui;
 
 /// What is to be done with a disk that nothing speaks against.
@@ -115,7 +113,7 @@ impl Order<'_> {
                 "{path} has changed since it was looked at: nothing was written; run the same command again"
             )));
         }
-        if !target.is_device() && (self.secrets.is_some() || self.secrets_of_image()) {
+        if !target.is_device() && (self.secrets.is_some() || self.source.has_secrets()) {
             std::fs::set_permissions(&self.aim.path, Permissions::from_mode(0o600))
                 .with_context(|| format!("keeping {path} to its owner"))?;
         }
@@ -125,20 +123,11 @@ impl Order<'_> {
 
     fn make_file(&self) -> Result<()> {
         let path = &self.aim.path;
-        let secret = self.secrets.is_some() || self.secrets_of_image();
+        let secret = self.secrets.is_some() || self.source.has_secrets();
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(if secret { 0o600 } else { 0o644 });
         let file = options.open(path).with_context(|| format!("creating {}", path.display()))?;
         file.set_len(self.aim.size).with_context(|| format!("creating {}", path.display()))
-    }
-
-    /// Whether the image itself has a bundle, as one of `build --secrets`.
-    fn secrets_of_image(&self) -> bool {
-        use std::os::unix::fs::FileExt as _;
-        let Some(partition) = self.source.layout.find(Role::Secrets) else { return false };
-        let mut bytes = Zeroizing::new(vec![0; usize::try_from(partition.length).unwrap_or_default()]);
-        let read = self.source.file.read_exact_at(&mut bytes, partition.start);
-        read.is_err() || bundle::examine(&bytes) != bundle::Contents::Empty
     }
 
     /// The names of the partitions that stay.
@@ -152,7 +141,7 @@ impl Order<'_> {
         let manifest = self.source.manifest.as_ref();
         let disk = self.aim.disk.as_ref();
         let kept = self.kept();
-        let secrets = match (&self.secrets, self.secrets_of_image(), kept.is_empty()) {
+        let secrets = match (&self.secrets, self.source.has_secrets(), kept.is_empty()) {
             (Some(_), ..) => "handed over",
             (None, true, _) => "those that are in the image",
             (None, false, false) => "none: the box keeps those that it has taken",

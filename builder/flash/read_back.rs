@@ -13,30 +13,39 @@ use super::workers;
 use super::write::looks_empty;
 use crate::ui::{Ui, human_bytes};
 
-/// Compares everything but both ends. `relied` are the ranges that the disk itself made zero.
+/// Compares everything that was written but both ends: the image, and `zeroed`, into which zeroes were written. The gaps of
+/// the image, which the disk itself has made zero or which were zero before, are looked into again in many places.
 ///
 /// # Errors
 /// If something differs, and where; if it cannot be read.
 pub fn compare(
     plan: &Plan,
     source: &Source,
-    (medium, relied): (&impl Medium, &[Range<u64>]),
+    (medium, zeroed): (&impl Medium, &[Range<u64>]),
     ui: &Ui,
 ) -> Result<()> {
     let step = ui.step("reading it back");
-    let total = ranges::length(&plan.copies);
+    let total = ranges::length(&plan.copies) + ranges::length(zeroed);
     step.total_bytes(total);
-    workers::share(&plan.copies, &step, |at, length, [read, wanted]| {
-        medium.read(at, read.first_mut(length)).with_context(|| {
+    let read_at = |at: u64, bytes: &mut [u8]| {
+        medium.read(at, bytes).with_context(|| {
             format!(
                 "the disk does not give back what was written to it at {}; try another one",
                 plan.place(at)
             )
-        })?;
+        })
+    };
+    workers::share(&plan.copies, &step, |at, length, [read, wanted]| {
+        read_at(at, read.first_mut(length))?;
         plan.fill(source, at, wanted.first_mut(length))?;
         differ(plan, at, (read.first(length), wanted.first(length)))
     })?;
-    for range in relied {
+    // Nothing writes into the second buffer: it stays zero.
+    workers::share(zeroed, &step, |at, length, [read, zeroes]| {
+        read_at(at, read.first_mut(length))?;
+        differ(plan, at, (read.first(length), zeroes.first(length)))
+    })?;
+    for range in &plan.zeroes {
         if !looks_empty(medium, range)? {
             bail!(
                 "the disk does not keep what is written to it: behind {} it held zeroes, and now it does not; try another one",

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use gptman::{GPT, GPTPartitionEntry};
+use zeroize::Zeroizing;
 
 use super::frames::Frames;
 use super::ranges;
@@ -16,8 +17,9 @@ use crate::diag::InputError;
 use crate::digest::Sha256;
 use crate::disk::gpt::{self, SECTOR};
 use crate::disk::layout::MIB;
-use crate::disk::{Layout, content};
+use crate::disk::{Layout, Role, content};
 use crate::interrupt;
+use crate::secrets::bundle;
 use crate::ui::{Ui, human_bytes};
 
 /// An image that is what its manifest says, or of which nobody can say.
@@ -121,6 +123,24 @@ impl Source {
     pub fn end(&self) -> u64 {
         let ends = self.layout.partitions.iter().map(|partition| partition.start + partition.length);
         ends.max().unwrap_or(MIB)
+    }
+
+    /// Whether it has a bundle, as one of `build --secrets`.
+    pub fn has_secrets(&self) -> bool {
+        self.bundle().is_none_or(|bytes| bundle::examine(&bytes) != bundle::Contents::Empty)
+    }
+
+    /// What that bundle tells its box apart by: the same for every disk that is written from this image.
+    pub fn incarnation(&self) -> Option<u64> {
+        bundle::incarnation(&self.bundle()?)
+    }
+
+    /// The secrets partition; `None` if it cannot be read.
+    fn bundle(&self) -> Option<Zeroizing<Vec<u8>>> {
+        let Some(partition) = self.layout.find(Role::Secrets) else { return Some(Zeroizing::default()) };
+        let mut bytes = Zeroizing::new(vec![0; usize::try_from(partition.length).unwrap_or_default()]);
+        self.file.read_exact_at(&mut bytes, partition.start).ok()?;
+        Some(bytes)
     }
 }
 

@@ -3,7 +3,7 @@
 //! 1. Both partition tables go: the first MiB and the last sectors become zero, and that is waited for.
 //! 2. Holes of the image are made to read as zeroes.
 //! 3. Everything else is written, and waited for.
-//! 4. All of it is read back (`read_back`).
+//! 4. All that was written, zeroes too, is read back, and the gaps are looked into again (`read_back`).
 //! 5. Only then the table at the end is written, and last the first MiB.
 //!
 //! Where any step fails, both tables go again, and the secrets with them.
@@ -46,7 +46,8 @@ pub fn act(plan: &Plan, source: &Source, medium: &impl Medium, ui: &Ui) -> Resul
 
 fn all(plan: &Plan, source: &Source, medium: &impl Medium, ui: &Ui) -> Result<()> {
     remove_tables(plan, medium).context("removing the former partition table")?;
-    let relied = clear(plan, medium, ui)?;
+    let mut zeroed = clear(plan, medium, ui)?;
+    zeroed.extend(plan.wipes.iter().cloned());
     copy(plan, source, medium, ui)?;
     let zeroes = vec![0; 1 << 20];
     for range in &plan.wipes {
@@ -55,7 +56,7 @@ fn all(plan: &Plan, source: &Source, medium: &impl Medium, ui: &Ui) -> Result<()
         }
     }
     medium.settle().context("waiting for the disk to store everything")?;
-    read_back::compare(plan, source, (medium, &relied), ui)?;
+    read_back::compare(plan, source, (medium, &zeroed), ui)?;
     interrupt::check()?;
     let tail = plan.ends.tail_start();
     for (at, end) in [(tail, &plan.ends.tail), (0, &plan.ends.head)] {
@@ -83,26 +84,25 @@ fn withdraw(plan: &Plan, medium: &impl Medium) -> Result<()> {
     tables
 }
 
-/// Makes the holes of the image read as zeroes; the ranges in which the disk is relied on for that.
+/// Makes the holes of the image read as zeroes; the ranges into which zeroes were written for that.
 fn clear(plan: &Plan, medium: &impl Medium, ui: &Ui) -> Result<Vec<Range<u64>>> {
     let step = ui.step("clearing the gaps");
     step.total_bytes(ranges::length(&plan.zeroes));
-    let (mut relied, mut written) = (Vec::new(), 0);
+    let mut written = Vec::new();
     for range in &plan.zeroes {
         interrupt::check()?;
         if medium.forget(range) && looks_empty(medium, range)? {
             step.advance(range.end - range.start);
-            relied.push(range.clone());
         } else {
-            written += overwrite(plan, range, medium, &step)?;
+            written.extend(overwrite(plan, range, medium, &step)?);
         }
     }
     let total = human_bytes(ranges::length(&plan.zeroes));
-    step.done(match written {
+    step.done(match ranges::length(&written) {
         0 => format!("{total} read as zeroes"),
         written => format!("{total} read as zeroes, {} of them written", human_bytes(written)),
     });
-    Ok(relied)
+    Ok(written)
 }
 
 /// Whether `range` reads as zeroes wherever one looks: at both ends, and often enough in between.
@@ -121,17 +121,17 @@ pub(super) fn looks_empty(medium: &impl Medium, range: &Range<u64>) -> Result<bo
     Ok(true)
 }
 
-/// Reads all of `range` and writes zeroes where it has something else: reading is faster. How much was written.
-fn overwrite(plan: &Plan, range: &Range<u64>, medium: &impl Medium, step: &Step) -> Result<u64> {
+/// Reads all of `range` and writes zeroes where it has something else: reading is faster. What was written.
+fn overwrite(plan: &Plan, range: &Range<u64>, medium: &impl Medium, step: &Step) -> Result<Vec<Range<u64>>> {
     let (mut buffer, zeroes) = (Buffer::new(PIECE), Buffer::new(PIECE));
-    let mut written = 0;
+    let mut written = Vec::new();
     for (at, length) in ranges::pieces(std::slice::from_ref(range), PIECE) {
         interrupt::check()?;
         let piece = buffer.first_mut(length);
         let known = medium.read(at, piece).is_ok() && piece.chunks(1 << 20).all(is_zero);
         if !known {
             medium.write(at, zeroes.first(length)).with_context(|| failed(plan, at))?;
-            written += length as u64;
+            written.push(at..at + length as u64);
         }
         step.advance(length as u64);
     }

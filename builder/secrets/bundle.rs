@@ -146,6 +146,15 @@ fn named(payload: &[u8]) -> Contents {
     }
 }
 
+/// The moment that the bundle in `partition` tells the box apart by, where there is one: [`Handover::incarnation`].
+pub fn incarnation(partition: &[u8]) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Told {
+        incarnation: Option<u64>,
+    }
+    serde_json::from_slice::<Told>(payload(partition).ok()?).ok()?.incarnation
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -193,6 +202,8 @@ mod tests {
         let bundle = write("nas", &values(&[("a", "b", "c")]), &handover).unwrap();
         let text = r#"{"box":"nas","secrets":{"a/b":"c"},"incarnation":1790000000,"restore":"latest","rehearsal":true}"#;
         assert_eq!(payload(&bundle), Ok(text.as_bytes()));
+        assert_eq!((incarnation(&bundle), incarnation(&example())), (Some(1_790_000_000), None));
+        assert_eq!((incarnation(&bundle[..70]), incarnation(&[0; 4096])), (None, None));
         assert_eq!(
             examine(&bundle),
             Contents::Bundle { box_name: "nas".into(), secrets: vec!["a/b".into()] }

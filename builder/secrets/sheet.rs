@@ -44,7 +44,7 @@ impl Secrets {
             }
             None => _ = writeln!(out, "This box writes no backups: there is nothing that would come back."),
         }
-        if self.values.contains_key(&Id::new(SECTION, "recovery-key")) {
+        if machine.encrypt.is_some() {
             _ = writeln!(out);
             self.secret(out, "recovery key", "recovery-key");
         }

@@ -77,6 +77,10 @@ when = { vpn-type = "openvpn" }
 "#;
 
 fn needs() -> Needs {
+    needs_of(PROFILE)
+}
+
+fn needs_of(profile: &str) -> Needs {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [("edge", EDGE), ("cloud", CLOUD)] {
         fs::create_dir(folder.path().join(name)).unwrap();
@@ -85,7 +89,7 @@ fn needs() -> Needs {
     let mut findings = Findings::new();
     let catalog = Catalog::load(folder.path(), &mut findings).unwrap();
     assert!(findings.list.is_empty(), "{}", findings.render(false));
-    let profile: Profile = toml::from_str(PROFILE).unwrap();
+    let profile: Profile = toml::from_str(profile).unwrap();
     let chosen =
         ["cloud", "edge"].map(|name| CheckedService { name: name.into(), usage: Default::default() });
     let plan = Plan::of(&profile, &chosen, &catalog).unwrap();
@@ -114,11 +118,15 @@ fn filled() -> String {
 }
 
 fn load(text: &str, mode: u32) -> Result<Secrets, Findings> {
+    load_for(&needs(), text, mode)
+}
+
+fn load_for(needs: &Needs, text: &str, mode: u32) -> Result<Secrets, Findings> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secrets.toml");
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-    Secrets::load(&path, &needs())
+    Secrets::load(&path, needs)
 }
 
 fn codes(findings: &Findings) -> Vec<&str> {
@@ -215,6 +223,26 @@ fn a_recovery_sheet_has_what_brings_the_backups_back_and_no_other_secret() {
     let sheet = load("[box]\npushbullet = 'o.two-canary'\n", 0o600).unwrap();
     let sheet = sheet.recovery_sheet(&toml::from_str(PROFILE).unwrap(), &catalog);
     assert_eq!(sheet.matches("it is not in this secrets file").count(), 5, "{}", *sheet);
+}
+
+#[test]
+fn the_sheet_of_an_encrypted_box_has_its_recovery_key_or_room_for_it() {
+    let profile = PROFILE.replace("[box]\n", "[box]\nencrypt = \"tpm\"\n");
+    let needs = needs_of(&profile);
+    let profile: Profile = toml::from_str(&profile).unwrap();
+    let catalog = Catalog::load(tempfile::tempdir().unwrap().path(), &mut Findings::new()).unwrap();
+    let key = "0123456789abcdef".repeat(4);
+    let line = |text: &str| {
+        let sheet = load_for(&needs, text, 0o600).unwrap().recovery_sheet(&profile, &catalog);
+        let line = sheet.lines().find(|line| line.starts_with("recovery key")).map(str::to_owned);
+        line.unwrap_or_else(|| panic!("there is no recovery key on\n{}", *sheet))
+    };
+    let with = filled().replace("[box]\n", &format!("[box]\nrecovery-key = '{key}'\n"));
+    assert!(line(&with).ends_with(&key), "{}", line(&with));
+    assert!(line(&filled()).contains("it is not in this secrets file"));
+    let plain = load(&filled(), 0o600).unwrap();
+    let sheet = plain.recovery_sheet(&toml::from_str(PROFILE).unwrap(), &catalog);
+    assert!(!sheet.contains("recovery key"), "{}", *sheet);
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn bmaptool_writes_the_image_by_its_block_map() {
 }
 
 /// A key of SSH's without a passphrase, and the line of its public half.
-fn key(bench: &Bench, name: &str) -> (std::path::PathBuf, String) {
+pub fn key(bench: &Bench, name: &str) -> (std::path::PathBuf, String) {
     let path = bench.path(name);
     let made = Command::new("ssh-keygen")
         .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])

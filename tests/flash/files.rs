@@ -1,7 +1,7 @@
 //! Files as targets, and what the image has to be: packed or not, whole, with its manifest.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -193,30 +193,4 @@ fn targets_that_are_none_are_refused() {
     // Nobody is there to be asked.
     bench.flash(&[text(&image)]).refused(&["name one with --to"]);
     bench.flash(&[]).refused(&["there is no image in out/"]);
-}
-
-#[test]
-fn secrets_are_handed_over_and_the_file_is_nobody_elses() {
-    let bench = Bench::new();
-    let image = bench.image("minimal", 1);
-    let disk = bench.path("disk");
-    let secrets = bench.path("secrets.toml");
-    fs::write(&secrets, "").unwrap();
-    fs::set_permissions(&secrets, fs::Permissions::from_mode(0o600)).unwrap();
-    let project = env!("CARGO_MANIFEST_DIR");
-    let arguments =
-        ["--project", project, text(&image), "--to", text(&disk), "--secrets", text(&secrets), "--json"];
-    let said = bench.flash(&arguments).good();
-    let receipt: serde_json::Value = serde_json::from_str(&said.out).unwrap();
-    assert_eq!((&receipt["box_name"], &receipt["secrets"]), (&"minimal".into(), &"handed over".into()));
-    let place = disk::read(&disk).unwrap().layout.find(Role::Secrets).unwrap().start;
-    let bundle = boxwright::secrets::bundle::examine(&images::bytes(&disk, place, 1 << 20));
-    assert_eq!(
-        bundle,
-        boxwright::secrets::bundle::Contents::Bundle { box_name: "minimal".into(), secrets: Vec::new() }
-    );
-    assert_eq!(fs::metadata(&disk).unwrap().permissions().mode() & 0o777, 0o600);
-    // Without secrets the partition is emptied.
-    bench.flash(&[text(&image), "--to", text(&disk)]).good();
-    assert!(images::bytes(&disk, place, 8 << 20).iter().all(|byte| *byte == 0));
 }

@@ -93,9 +93,10 @@ impl Bench {
     pub fn call(&self, verb: &str, arguments: &[&str]) -> Said {
         let program = env!("CARGO_BIN_EXE_boxwright");
         let output = Command::new(program)
-            .args([verb, "--cache"])
-            .arg(self.path("cache"))
+            .arg(verb)
             .args(arguments)
+            .arg("--cache")
+            .arg(self.path("cache"))
             .current_dir(self.folder.path())
             .output()
             .unwrap();

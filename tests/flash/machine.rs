@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use boxwright::flash::{Connection, Holder, Machine, Use};
+use boxwright::flash::{Aim, Connection, Holder, Machine, Use};
 
 /// A machine in a folder.
 struct Fake {
@@ -161,4 +161,45 @@ fn what_is_built_on_a_disk_is_followed_to_its_mounts() {
     let mounted = Use::Mounted { device: "sdc".into(), at: "/mnt/with blank".into(), process: None };
     assert_eq!(fake.machine().uses("sdc"), [mounted]);
     assert_eq!(fake.machine().uses("sdd"), [held("sdd", "a-b", Holder::Btrfs)]);
+}
+
+/// Two names that no real disk has: looking at one opens its device.
+#[test]
+fn a_disk_under_raid_luks_and_lvm_is_refused_with_what_switches_them_off() {
+    let fake = Fake::new();
+    for (at, name, number) in [("pci0/ata1", "sdyy", "65:0"), ("pci0/ata2", "sdyx", "65:16")] {
+        fake.device(at, name, number, &[]);
+    }
+    fake.device("virtual", "md127", "9:127", &[("md/level", "raid1")]);
+    fake.device("virtual", "dm-8", "252:8", &[("dm/name", "vault"), ("dm/uuid", "CRYPT-LUKS2-aa")]);
+    fake.device("virtual", "dm-9", "252:9", &[("dm/name", "vg-root"), ("dm/uuid", "LVM-bb")]);
+    for (device, holder) in [("sdyy", "md127"), ("md127", "dm-8"), ("dm-8", "dm-9")] {
+        fake.holds(device, holder);
+    }
+    fake.write("proc/self/mountinfo", "22 1 252:9 / / rw shared:1 - ext4 /dev/mapper/vg-root rw\n");
+    let refusals = |name: &str| {
+        let machine = fake.machine();
+        let found = Aim::disk(&machine, machine.disk(name).unwrap()).refusals;
+        found.into_iter().map(|one| (one.code, one.reason, one.advice)).collect::<Vec<_>>()
+    };
+    let found = refusals("sdyy");
+    for (code, reason, advice) in [
+        ("system", "the system that is running now is on it (/dev/dm-9 is /)", "take another disk"),
+        ("held", "/dev/sdyy is part of the RAID array /dev/md127", "`mdadm --stop /dev/md127` first"),
+        (
+            "held",
+            "/dev/md127 is part of the opened encrypted device vault (/dev/dm-8)",
+            "`cryptsetup close vault` first",
+        ),
+        (
+            "held",
+            "/dev/dm-8 is part of the logical volume vg-root (/dev/dm-9)",
+            "switch its volume group off with `vgchange --activate n` (vg-root) first",
+        ),
+    ] {
+        let there = found.iter().any(|(is, why, what)| *is == code && why == reason && what.contains(advice));
+        assert!(there, "no {code} with {reason}: {advice} in {found:#?}");
+    }
+    let codes: Vec<&str> = refusals("sdyx").into_iter().map(|(code, ..)| code).collect();
+    assert!(!codes.iter().any(|code| ["system", "held"].contains(code)), "{codes:?}");
 }

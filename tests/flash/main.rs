@@ -9,5 +9,6 @@ mod devices;
 mod files;
 mod images;
 mod machine;
+mod secrets;
 mod state;
 mod terminal;

@@ -112,7 +112,8 @@ fn an_image_that_was_copied_over_a_box_by_other_means_does_not_hide_its_state() 
 fn another_boxs_state_is_refused_until_it_may_go() {
     let bench = Bench::new();
     let Some(path) = started(&bench, "attic") else { return };
-    let system = disk::read(&path).unwrap().layout.find(Role::System).unwrap().start;
+    let layout = disk::read(&path).unwrap().layout;
+    let [system, state_partition] = [Role::System, Role::State].map(|role| layout.find(role).unwrap().start);
     let other = bench.image("cellar", 1);
     let arguments = [other.to_str().unwrap(), "--to", path.to_str().unwrap()];
     bench.flash(&arguments).refused(&["attic", "cellar", "--erase-state", "nothing was written"]);
@@ -126,6 +127,8 @@ fn another_boxs_state_is_refused_until_it_may_go() {
     assert_eq!(state(&path).len(), 0);
     // The first start of a box called attic finds nothing that it would take for its own.
     assert!(images::bytes(&path, system, 4096).iter().all(|byte| *byte == 0));
+    // Were it encrypted, both headers of LUKS2 and the key slots behind them would be gone: no key opens the rest.
+    assert!(images::bytes(&path, state_partition, 16 << 20).iter().all(|byte| *byte == 0));
 }
 
 #[test]

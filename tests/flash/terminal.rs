@@ -37,8 +37,14 @@ fn a_disk_is_chosen_and_confirmed_on_a_terminal() {
     assert!(images::table(&file, true).is_none());
     let (code, said) = talk(&size.to_string());
     assert_eq!(code, Some(0), "{said}");
-    for text in ["disks that could be meant:", "type its size in bytes", "left", "it may be pulled out now"] {
+    for text in ["disks that could be meant:", "type its size in bytes", "it may be pulled out now"] {
         assert!(said.contains(text), "no {text} in {said}");
+    }
+    // Each of the long steps says how long it will take.
+    for step in ["writing", "reading it back"] {
+        let mut lines = said.split(['\r', '\n']);
+        let told = lines.any(|line| line.contains(step) && line.contains(" of ") && line.contains(" left"));
+        assert!(told, "{step} does not say how long it takes: {said}");
     }
     assert_eq!(images::difference(&image, &file), None);
 }
