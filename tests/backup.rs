@@ -37,6 +37,16 @@ fn a_new_disk_brings_everything_back_or_says_why_not() {
     on_box("recovery.py");
 }
 
+#[test]
+fn the_backup_that_is_meant_is_taken_and_stale_ones_are_told() {
+    on_box("decisions.py");
+}
+
+#[test]
+fn maintenance_is_the_boxs_own_and_renews_locks() {
+    on_box("maintenance.py");
+}
+
 /// Runs scenarios of tests/backup in namespaces of their own.
 fn on_box(scenarios: &str) {
     if !rustix::process::geteuid().is_root() {

@@ -166,6 +166,18 @@ class Backups(unittest.TestCase):
         self.assertEqual(len(deleted), 2)
         self.assertFalse(pathlib.Path("/run/maintenance").exists())
 
+    def test_03a_what_is_read_cannot_be_written_to(self):
+        shown = [line.split() for line in (KOPIA / "view").read_text().splitlines()]
+        below = {path.removeprefix("/run/boxwright/backup/view/"): set(options.split(",")) for path, options in shown}
+        folders = {name for name in below if "/" not in name}
+        self.assertEqual(folders, {"box", "nextcloud", "sonarr"})
+        # What is bound into them: folders of services, the copy of a database, a dump, and the box's own.
+        expected = {"box/secrets", "box/ssh", "sonarr/config", "sonarr/config/sonarr.db", "nextcloud/data"}
+        expected.add("nextcloud/.dumps/nextcloud.pgdump")
+        self.assertLessEqual(expected, set(below))
+        for name in set(below) - folders:
+            self.assertLessEqual({"ro", "nosuid", "nodev", "noexec"}, below[name], name)
+
     def test_04_a_service_comes_back_as_it_was(self):
         config = STATE / "sonarr/config"
         type(self).database.close()

@@ -49,7 +49,8 @@ def first_run():
     holds("alerts go the profile's ways")
     shown = groups()
     assert sorted(shown["Services"]) == sorted(name for name, url in declared(FULL).items() if url), shown
-    assert len(shown["Services"]) + len(shown["Containers"]) == len(owner.monitors), shown
+    assert len(shown["Services"]) + len(shown["Containers"]) == len(owner.monitors) - 1, shown
+    assert "Backups" in owner.monitors and not any("Backups" in names for names in shown.values()), shown
     assert said("/", "status.example.com")[0] == 200 and said("/", "kuma.example.com") == (302, "/dashboard")
     assert owner.call("getSettings")["data"]["trustProxy"] is True
     holds("the status page is there for everyone, at its own name")
@@ -87,6 +88,12 @@ def reports():
     works(FULL, "report", more=more)
     assert owner.last("Plex: containers") == (UP, "healthy")
     holds("containers' states reach it; one look that fails is not told, nor what its owner has paused")
+    assert owner.last("Backups") is None
+    for wrong in (None, "the last complete backup is of 2026-11-20 03:10", None):
+        status.write_text(json.dumps({"time": int(time.time()), "services": seen, "backup": {"wrong": wrong}}), encoding="utf-8")
+        works(FULL, "report", more=more)
+        assert owner.last("Backups") == ((DOWN, wrong) if wrong else (UP, "as they should be")), owner.last("Backups")
+    holds("that backups fail or are missed reaches it as well")
     status.write_text(json.dumps({"time": int(time.time()) - 3600, "services": seen}), encoding="utf-8")
     fails("nobody has looked after the containers", FULL, "report", more=more)
     status.write_text(json.dumps({"time": int(time.time()), "services": seen}), encoding="utf-8")

@@ -14,17 +14,21 @@ use rustix::fs::{FlockOperation, flock};
 use super::{checked, project, rendered, written};
 
 /// What a run prints, one line a thing that holds.
-const HOLD: usize = 14;
+const HOLD: usize = 15;
 
-/// A box with everything, and every way that alerts go.
+/// A box with everything, backups, and every way that alerts go.
 fn full() -> String {
-    let alerts = r#"
+    let more = r#"
+[backup]
+at = "03:00"
+to = [{ disk = "media" }]
+
 [alerts]
 to   = ["pushbullet", "ntfy", "mail"]
 ntfy = { server = "https://ntfy.example.com" }
 mail = { host = "mail.example.com", from = "box@example.com", user = "box" }
 "#;
-    without_alerts().join("\n") + alerts
+    without_alerts().join("\n") + more
 }
 
 /// `every.toml` without what it says of alerts.
@@ -33,7 +37,7 @@ fn without_alerts() -> Vec<&'static str> {
     lines.filter(|line| !line.starts_with("[alerts]") && !line.starts_with("mail ")).collect()
 }
 
-/// The same box later, without some of its services and alerts, and with another name for the page.
+/// The same box later, without backups and some of its services and alerts, and with another name for the page.
 fn less() -> String {
     let kept = |line: &&str| !["plex ", "diun "].iter().any(|gone| line.starts_with(gone));
     let lines: Vec<&str> = without_alerts().into_iter().filter(kept).collect();

@@ -192,4 +192,7 @@ def declared(tree):
         found[f"{one['title']}: containers"] = None
         if one["exposure"]:
             found[one["title"]] = one["url"] + one["exposure"]["probe"]
+    if tree == FULL:
+        # The other box has none.
+        found["Backups"] = None
     return found

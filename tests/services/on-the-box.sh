@@ -26,10 +26,13 @@ cp /run/bin/* /run/usr/
 mount --bind /run/usr /usr/bin
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
-# The overlay of the boot has what asks systemd, and that of the secrets what says what is held back.
+# The overlay of the boot has what asks systemd, that of the secrets what says what is held back, that of the status what is known
+# of backups.
 overlays=$stand_ins/../../overlays
 cp "$overlays/system/boot/root/usr/lib/boxwright/units.py" "$tree/usr/lib/boxwright/"
 cp "$overlays/system/secrets/root/usr/lib/boxwright/handover.py" "$tree/usr/lib/boxwright/"
+cp "$overlays/system/status/root/usr/lib/boxwright/status.py" "$tree/usr/lib/boxwright/"
+echo '{"backup": null}' >/etc/boxwright/box.json
 service=$tree/usr/lib/boxwright/service
 # The stand-in for systemctl runs it.
 export service
@@ -294,6 +297,23 @@ python3 "$service" report
 python3 "$service" watch
 lacks 'its report failed' </run/boxwright/problems/service-uptime-kuma
 holds "who wants to know how the others do is told, and what goes wrong with that is said"
+
+# What is told of backups after a complete one so many hours ago and what was wrong with the last one.
+backups() {
+	printf '{"complete": %s, "wrong": %s}' "$(($(date +%s) - $1 * 3600))" "$2" >/srv/state/.backup/last.json
+	python3 "$service" status | python3 -c 'import json, sys; print(json.load(sys.stdin)["backup"]["wrong"])'
+}
+lacks '"backup"' </run/boxwright/services.status
+echo '{"backup": "03:00"}' >/etc/boxwright/box.json
+mkdir -p /srv/state/.backup
+[ "$(backups 49 '[]')" = None ]
+[ "$(backups 1 '["boxes: its server does not answer", "vault: it is full"]')" = "boxes: its server does not answer" ]
+backups 51 '[]' | grep -q '^the last complete backup is of 20'
+echo "the last backup is not complete: the secret box/backup-password is missing" >/run/boxwright/problems/backup
+backups 1 '[]' | grep -q '^the last backup is not complete: the secret'
+rm /run/boxwright/problems/backup
+echo '{"backup": null}' >/etc/boxwright/box.json
+holds "who wants to know how the others do is told as well how the backups do"
 
 at cloudflared
 printf '#!/bin/sh\n[ "$ADDRESS" ] && echo "it serves something else" >&2\nexit 3\n' >/etc/boxwright/services/cloudflared/check

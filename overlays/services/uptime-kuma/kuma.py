@@ -14,13 +14,15 @@ OWNER = "admin"
 TOKEN = pathlib.Path(os.environ["STATE"]) / "token"
 # What the box keeps there has this in its description, and then which one it is.
 MARK = "Kept by the box: "
+# What wanted.json calls the box's backups: no service has a name like this.
+BACKUPS = "box/backups"
 # The setting of Kuma's own database in which the box remembers what it has made: it comes back with a backup.
 LEDGER = "boxwright"
 
 
-def push_token(service):
-    """Whoever knows it can say how the containers of that service do."""
-    return hmac.new(wiring.needed("push-key").encode(), service.encode(), hashlib.sha256).hexdigest()[:32]
+def push_token(name):
+    """Whoever knows it can say how the containers of that service do, or the backups."""
+    return hmac.new(wiring.needed("push-key").encode(), name.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 class Kuma:

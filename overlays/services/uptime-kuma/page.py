@@ -3,6 +3,7 @@
 import wiring
 
 SLUG = "box"
+# What is shown, by the kind. Whether the box is backed up is none of a visitor's business.
 GROUPS = {"web": "Services", "containers": "Containers"}
 
 
@@ -30,9 +31,9 @@ def placed(before, monitors, new):
     groups = [group | {"monitorList": list(group["monitorList"])} for group in before]
     there = {one["id"] for group in groups for one in group["monitorList"]}
     for key in sorted(new, key=list(monitors).index):
-        if monitors[key] in there:
-            continue
         kind = key.rpartition("/")[2]
+        if monitors[key] in there or kind not in GROUPS:
+            continue
         group = like(groups, kind, monitors)
         if group is None:
             group = {"name": GROUPS[kind], "monitorList": []}

@@ -137,6 +137,12 @@ def stale_backup(box):
         yield f"the last complete backup is of {minute(complete)}" if complete else "no backup has been complete yet"
 
 
+def backups_wrong(box):
+    """Why nobody should rely on the backups, or nothing: the last one failed, or is old."""
+    failed = text_of(RUN / "problems" / "backup").splitlines() or json_of(LAST_BACKUP).get("wrong") or []
+    return next(iter([*stale_backup(box), *failed]), None)
+
+
 def problems():
     """What is missing or wrong, one sentence each."""
     found = text_of(RUN / "notes").splitlines()

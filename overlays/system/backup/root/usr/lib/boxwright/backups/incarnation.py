@@ -50,7 +50,12 @@ def stand():
         say(trouble)
     unclaimed = []
     for target in targets:
-        newest = target.newest()
+        try:
+            newest = target.newest()
+        except Trouble as trouble:
+            # The others may know of a later disk.
+            say(trouble)
+            continue
         if newest > mine():
             superseded(newest)
             return

@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import handover
+import status as box
 import units
 from services import gate, space, steps
 from services.config import NOTES, RUN, containers, planned, write
@@ -189,6 +190,9 @@ def watch(act):
             shown[name]["broken"] = 0
             restart(service)
     status = {"ready": all(one["ready"] for one in shown.values()), "time": int(time.time()), "services": shown}
+    described = box.described()
+    if described.get("backup"):
+        status["backup"] = {"wrong": box.backups_wrong(described)}
     if act:
         news = [name for name, one in shown.items() if one["ready"] != before.get(name, {}).get("ready", False)]
         due = [name for name, service in watched.items() if is_due(service, shown[name], before.get(name, {}), news)]
