@@ -42,10 +42,21 @@ fn entry(text: &mut String, need: &Need) {
     let key = &need.id.name;
     let bare = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     let key = if bare { key.clone() } else { format!("\"{key}\"") };
-    if matches!(need.shape, Shape::Tunnel(_)) {
-        comment(text, "Either paste it, or name the file: { file = \"UUID.json\" }, relative to this one.");
+    if let Some(file) = file(&need.shape) {
+        let line =
+            format!("Either paste it, or name the file: {{ file = \"{file}\" }}, relative to this one.");
+        comment(text, &line);
     }
     let _ = writeln!(text, "{key} = ''");
+}
+
+/// What the file is usually called that a secret of this shape comes in.
+fn file(shape: &Shape) -> Option<&'static str> {
+    match shape {
+        Shape::Tunnel(_) => Some("UUID.json"),
+        Shape::SshKey => Some("backup_ed25519"),
+        _ => None,
+    }
 }
 
 /// Adds `sentence` as comment lines of at most 100 characters.

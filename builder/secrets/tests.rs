@@ -77,6 +77,10 @@ when = { vpn-type = "openvpn" }
 "#;
 
 fn needs() -> Needs {
+    needs_of(PROFILE)
+}
+
+fn needs_of(profile: &str) -> Needs {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [("edge", EDGE), ("cloud", CLOUD)] {
         fs::create_dir(folder.path().join(name)).unwrap();
@@ -85,7 +89,7 @@ fn needs() -> Needs {
     let mut findings = Findings::new();
     let catalog = Catalog::load(folder.path(), &mut findings).unwrap();
     assert!(findings.list.is_empty(), "{}", findings.render(false));
-    let profile: Profile = toml::from_str(PROFILE).unwrap();
+    let profile: Profile = toml::from_str(profile).unwrap();
     let chosen =
         ["cloud", "edge"].map(|name| CheckedService { name: name.into(), usage: Default::default() });
     let plan = Plan::of(&profile, &chosen, &catalog).unwrap();
@@ -215,6 +219,32 @@ fn a_recovery_sheet_has_what_brings_the_backups_back_and_no_other_secret() {
     let sheet = load("[box]\npushbullet = 'o.two-canary'\n", 0o600).unwrap();
     let sheet = sheet.recovery_sheet(&toml::from_str(PROFILE).unwrap(), &catalog);
     assert_eq!(sheet.matches("it is not in this secrets file").count(), 5, "{}", *sheet);
+}
+
+#[test]
+fn a_server_over_sftp_gets_a_key_that_no_paper_has() {
+    let host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIJPRgh+AXm+rRH1Ydo+E3qd2R8JZnZyh3rnFXd25G5p nas";
+    let server =
+        format!("{{ sftp = \"nas.lan\", user = \"attic\", port = 23, host-key = [\"{host_key}\"] }}");
+    let text = PROFILE.replace("{ s3 = \"my.bucket\", endpoint = \"b.example\" }", &server);
+    let needs = needs_of(&text);
+    let need = &needs.owner[&Id::new("box", "backup-nas.lan-private-key")];
+    assert!(need.shape == Shape::SshKey && !need.public && !need.optional(), "{need:?}");
+    let map = serde_json::to_value(&needs).unwrap();
+    let file =
+        map["files"].as_array().unwrap().iter().find(|file| file["path"] == "box/backup-nas.lan-private-key");
+    assert_eq!(file.unwrap()["uid"], 0);
+    let template = needs.template();
+    for part in ["as attic at nas.lan", "ssh-keygen -t ed25519", "{ file = \"backup_ed25519\" }"] {
+        assert!(template.replace("\n# ", " ").contains(part), "{part} is not in\n{template}");
+    }
+    let catalog = Catalog::load(tempfile::tempdir().unwrap().path(), &mut Findings::new()).unwrap();
+    let secrets = load(&filled(), 0o600).unwrap();
+    let sheet = secrets.recovery_sheet(&toml::from_str(&text).unwrap(), &catalog);
+    for part in ["nas.lan, port 23", "attic", "backups", "ssh-ed25519, SHA256:", "make a new one"] {
+        assert!(sheet.contains(part), "{part} is not in\n{}", *sheet);
+    }
+    assert!(sheet.lines().all(|line| line.chars().count() <= 110), "{}", *sheet);
 }
 
 #[test]
