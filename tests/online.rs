@@ -229,8 +229,13 @@ fn a_bucket_and_its_repository_are_tried() {
     assert_said(
         &trials,
         password,
-        &["not tried: no repository in the bucket yet", "not tried: only the box reaches"],
+        &[
+            "not tried: no repository in the bucket yet",
+            "not tried: only the box reaches",
+            "not tried: speaks no SFTP",
+        ],
     );
+    assert_said(&trials, "box/backup-nas.lan-private-key", &["not tried: speaks no SFTP"]);
     let left: Vec<_> =
         fs::read_dir(data.join("boxes")).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert!(left.iter().all(|name| name != "boxwright-probe"), "{left:?}");

@@ -41,6 +41,7 @@ fn a_key_becomes_one_line_however_it_was_pasted() {
 }
 
 #[test]
+#[allow(clippy::print_stderr, reason = "it is said what was left out")]
 fn what_ssh_keygen_writes_is_taken() {
     let folder = tempfile::tempdir().unwrap();
     for (kind, phrase, expected) in [
