@@ -42,19 +42,19 @@ fn entry(text: &mut String, need: &Need) {
     let key = &need.id.name;
     let bare = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     let key = if bare { key.clone() } else { format!("\"{key}\"") };
-    if let Some(file) = file(&need.shape) {
+    if let Some((paste, file)) = file(&need.shape) {
         let line =
-            format!("Either paste it, or name the file: {{ file = \"{file}\" }}, relative to this one.");
+            format!("Either {paste}, or name the file: {{ file = \"{file}\" }}, relative to this one.");
         comment(text, &line);
     }
     let _ = writeln!(text, "{key} = ''");
 }
 
-/// What the file is usually called that a secret of this shape comes in.
-fn file(shape: &Shape) -> Option<&'static str> {
+/// How a secret is pasted that comes in a file, and what that is usually called.
+fn file(shape: &Shape) -> Option<(&'static str, &'static str)> {
     match shape {
-        Shape::Tunnel(_) => Some("UUID.json"),
-        Shape::SshKey => Some("backup_ed25519"),
+        Shape::Tunnel(_) => Some(("paste it", "UUID.json")),
+        Shape::SshKey => Some(("paste it between ''' and '''", "backup_ed25519")),
         _ => None,
     }
 }

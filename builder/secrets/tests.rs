@@ -235,7 +235,9 @@ fn a_server_over_sftp_gets_a_key_that_no_paper_has() {
         map["files"].as_array().unwrap().iter().find(|file| file["path"] == "box/backup-nas.lan-private-key");
     assert_eq!(file.unwrap()["uid"], 0);
     let template = needs.template();
-    for part in ["as attic at nas.lan", "ssh-keygen -t ed25519", "{ file = \"backup_ed25519\" }"] {
+    for part in
+        ["as attic at nas.lan", "ssh-keygen -t ed25519", "{ file = \"backup_ed25519\" }", "paste it between"]
+    {
         assert!(template.replace("\n# ", " ").contains(part), "{part} is not in\n{template}");
     }
     let catalog = Catalog::load(tempfile::tempdir().unwrap().path(), &mut Findings::new()).unwrap();
