@@ -1,4 +1,4 @@
-//! Backups: the box's own program on a box's root filesystem, with the real Kopia, to a real S3 server and to a disk.
+//! Backups: the box's own program on a box's root filesystem, with the real Kopia, to a real S3 server, a disk, and a real sshd.
 //!
 //! It needs root (for namespaces), python3, go, and a root filesystem as tests/on_a_root.rs does. Without one of these it is
 //! skipped, and says so.
@@ -29,31 +29,36 @@ fn tools(profile: &boxwright::check::CheckedProfile) -> Option<tempfile::TempDir
 
 #[test]
 fn what_is_lost_comes_back() {
-    on_box("scenarios.py");
+    on_box("profile.toml", "scenarios.py");
 }
 
 #[test]
 fn a_new_disk_brings_everything_back_or_says_why_not() {
-    on_box("recovery.py");
+    on_box("profile.toml", "recovery.py");
 }
 
 #[test]
 fn the_backup_that_is_meant_is_taken_and_stale_ones_are_told() {
-    on_box("decisions.py");
+    on_box("profile.toml", "decisions.py");
 }
 
 #[test]
 fn maintenance_is_the_boxs_own_and_renews_locks() {
-    on_box("maintenance.py");
+    on_box("profile.toml", "maintenance.py");
 }
 
-/// Runs scenarios of tests/backup in namespaces of their own.
-fn on_box(scenarios: &str) {
+#[test]
+fn a_server_over_sftp_is_known_before_it_gets_anything() {
+    on_box("over_sftp.toml", "over_sftp.py");
+}
+
+/// Runs scenarios of tests/backup in namespaces of their own, on the box of a profile there.
+fn on_box(profile: &str, scenarios: &str) {
     if !rustix::process::geteuid().is_root() {
         eprintln!("SKIPPED: only root can make these namespaces");
         return;
     }
-    let path: PathBuf = profiles::project().join("tests/backup/profile.toml");
+    let path: PathBuf = profiles::project().join("tests/backup").join(profile);
     let Some(root) = built::root() else { return };
     let Some(tools) = tools(&profiles::checked(&path)) else { return };
     let rendered = tempfile::tempdir().unwrap();

@@ -40,6 +40,17 @@ fn credentials(id: &str, seed: u8) -> String {
     format!(r#"{{"AccountTag":"{ACCOUNT}","TunnelSecret":"{secret}","TunnelID":"{id}"}}"#)
 }
 
+/// A private SSH key as the box has it, of no use to anybody.
+fn private_key() -> String {
+    let string = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let kind = string(b"ssh-ed25519");
+    let public = string(&[&kind[..], &string(&[7; 32])].concat());
+    let private = string(&[b"samesame".as_slice(), &kind, &string(b"the-private-key-canary")].concat());
+    let head =
+        [b"openssh-key-v1\0".as_slice(), &string(b"none"), &string(b"none"), &string(b""), &[0, 0, 0, 1]];
+    STANDARD.encode([head.concat(), public, private].concat())
+}
+
 /// A box with a secret of every kind that can be tried; `mail` and `s3` are its servers' ports.
 struct Scene {
     folder: tempfile::TempDir,
@@ -60,7 +71,9 @@ impl Scene {
              [ssh]\nat = \"ssh\"\ntunnel = \"{SSH_TUNNEL}\"\n[cloudflare]\ntunnel = \"{TUNNEL}\"\n\
              team = \"team\"\nadmin = {{ aud = \"{AUDIENCE}\" }}\n\
              [disks]\nusb = {{ label = \"usb\" }}\n\
-             [backup]\nto = [{{ s3 = \"boxes\", endpoint = \"localhost:{s3}\", prefix = \"attic\" }}, {{ disk = \"usb\" }}]\n\
+             [backup]\nto = [{{ s3 = \"boxes\", endpoint = \"localhost:{s3}\", prefix = \"attic\" }}, {{ disk = \"usb\" }}, \
+             {{ sftp = \"nas.lan\", user = \"attic\", host-key = \"ssh-ed25519 \
+             AAAAC3NzaC1lZDI1NTE5AAAAIIJPRgh+AXm+rRH1Ydo+E3qd2R8JZnZyh3rnFXd25G5p\" }}]\n\
              [alerts]\nto = [\"pushbullet\", \"mail\"]\nheartbeat = true\n\
              mail = {{ host = \"localhost\", port = {mail}, security = \"{security}\", from = \"a@example.com\", user = \"box\" }}\n\
              [services]\nuptime-kuma = {{ at = \"kuma\", for = \"admin\" }}\n"
@@ -70,6 +83,7 @@ impl Scene {
             ("backup-password", PASSWORD),
             ("backup-boxes-key-id", KEYS[0]),
             ("backup-boxes-secret-key", KEYS[1]),
+            ("backup-nas.lan-private-key", &private_key()),
             ("heartbeat", "https://heartbeat.example.com/canary"),
             ("mail-password", "the-mail-password-canary"),
             ("pushbullet", "o.pushbullet-canary"),
@@ -108,7 +122,7 @@ impl Scene {
         let needs = Needs::of(&checked, checked.catalog()).unwrap();
         let mut text = String::from("[box]\n");
         for (key, value) in &self.values {
-            text.push_str(&format!("{key} = '{value}'\n"));
+            text.push_str(&format!("'{key}' = '{value}'\n"));
         }
         text.push_str(&format!("[cloudflared]\ntunnel = '{}'\n", credentials(TUNNEL, 50)));
         let path = self.folder.path().join("secrets.toml");
@@ -215,8 +229,13 @@ fn a_bucket_and_its_repository_are_tried() {
     assert_said(
         &trials,
         password,
-        &["not tried: no repository in the bucket yet", "not tried: only the box reaches"],
+        &[
+            "not tried: no repository in the bucket yet",
+            "not tried: only the box reaches",
+            "not tried: speaks no SFTP",
+        ],
     );
+    assert_said(&trials, "box/backup-nas.lan-private-key", &["not tried: speaks no SFTP"]);
     let left: Vec<_> =
         fs::read_dir(data.join("boxes")).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert!(left.iter().all(|name| name != "boxwright-probe"), "{left:?}");
@@ -233,15 +252,23 @@ fn a_bucket_and_its_repository_are_tried() {
     create.arg(&repository).run().unwrap();
     fs::create_dir_all(data.join("boxes/attic")).unwrap();
     fs::copy(repository.join("kopia.repository.f"), data.join("boxes/attic/kopia.repository")).unwrap();
-    assert_said(&scene.trials(None), password, &["works: opens the repository", "not tried: only the box"]);
+    assert_said(
+        &scene.trials(None),
+        password,
+        &["works: opens the repository", "not tried: only the box", "not tried: speaks no SFTP"],
+    );
     scene.set("backup-password", "another password of it");
     assert_said(
         &scene.trials(None),
         password,
-        &["fails: does not open the repository", "not tried: only the box"],
+        &["fails: does not open the repository", "not tried: only the box", "not tried: speaks no SFTP"],
     );
     fs::write(data.join("boxes/attic/kopia.repository"), "{}").unwrap();
-    assert_said(&scene.trials(None), password, &["not tried: of a kind", "not tried: only the box"]);
+    assert_said(
+        &scene.trials(None),
+        password,
+        &["not tried: of a kind", "not tried: only the box", "not tried: speaks no SFTP"],
+    );
 
     // Wrong keys, a wrong bucket, a bucket in which nothing can be written.
     scene.set("backup-boxes-secret-key", "another-canary");

@@ -4,6 +4,7 @@
 //! Every rule is a pure function in one table. Nothing after here doubts the profile again.
 
 mod at_rest;
+mod backup;
 mod care;
 mod checked;
 mod disks;
@@ -66,7 +67,7 @@ const RULES: &[Rule] = &[
     rule("what may be reached in the house", network::reach),
     rule("ports behind the VPN", network::shared_namespace),
     rule("the VPN", care::vpn),
-    rule("backups", care::backup),
+    rule("backups", backup::backups),
     rule("the UPS", care::ups),
     rule("alerts and mail", care::alerts),
     rule("what nothing acts on yet", without_effect::settings),

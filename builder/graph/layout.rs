@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::catalog::Role;
 use crate::check::CheckedProfile;
 use crate::plan::{Plan, ServicePlan};
-use crate::profile::{Audience, Egress, SshLan};
+use crate::profile::{Audience, BackupPlace, BackupTarget, Egress, SshLan};
 
 /// The width of a card's text in characters of 12 px; a browser's widest usual font takes 7 px for one.
 const LINE: usize = 44;
@@ -258,8 +258,8 @@ fn notes(profile: &CheckedProfile, y: u32) -> Vec<Text> {
         notes.push(format!("Data disks: {}", disks.join(", ")));
     }
     if let Some(backup) = &profile.profile().backup {
-        let targets = backup.to.iter().filter_map(|target| target.s3.as_ref().or(target.disk.as_ref()));
-        let targets: Vec<&str> = targets.map(String::as_str).collect();
+        let places = backup.to.iter().filter_map(BackupTarget::place);
+        let targets: Vec<&str> = places.map(BackupPlace::name).collect();
         notes.push(format!("Backups every day at {} to {}", backup.at, targets.join(", ")));
     }
     notes.into_iter().zip(0..).map(|(text, index)| Text { y: y + LINE_HEIGHT * index, text }).collect()

@@ -21,7 +21,7 @@ use serde::{Serialize, Serializer};
 
 use crate::catalog::Role;
 use crate::check::CheckedProfile;
-use crate::profile::BackupTarget;
+use crate::profile::{BackupPlace, BackupTarget};
 use crate::secrets::{Id, Need, Needs, Secrets, Shape, Value};
 use crate::ui::Ui;
 
@@ -160,13 +160,9 @@ impl Subject<'_> {
         for (name, target) in self.targets() {
             let keys = ["key-id", "secret-key"].map(|key| own(&format!("backup-{name}-{key}")));
             let password = own("backup-password");
-            if target.s3.is_none() {
-                let far = || {
-                    Outcome::untried(format!(
-                        "the repository is on the disk `{name}`, which only the box reaches"
-                    ))
-                };
-                add(format!("the disk {name}"), vec![password], &far)?;
+            if let Some((title, mut secrets, why)) = untried(&name, target) {
+                secrets.push(password);
+                add(title, secrets, &|| Outcome::untried(why.clone()))?;
                 continue;
             }
             let bucket = || bucket::Bucket::new(target, [self.text(&keys[0]), self.text(&keys[1])], places);
@@ -262,5 +258,24 @@ impl Subject<'_> {
             }
         }
         outcome
+    }
+}
+
+/// What a target is called, the keys to it, and why it is not tried; none for a bucket.
+fn untried(name: &str, target: &BackupTarget) -> Option<(String, Vec<Id>, String)> {
+    match target.place()? {
+        BackupPlace::Bucket(_) => None,
+        BackupPlace::Disk(_) => {
+            let why = format!("the repository is on the disk `{name}`, which only the box reaches");
+            Some((format!("the disk {name}"), Vec::new(), why))
+        }
+        BackupPlace::Sftp(host) => {
+            let why = format!(
+                "the repository is at {host}, and Boxwright speaks no SFTP: `sftp -i KEYFILE` tells whether the account takes \
+                 the key, and the box's first backup the rest"
+            );
+            let key = Id::new("box", format!("backup-{name}-private-key"));
+            Some((format!("the server {name}"), vec![key], why))
+        }
     }
 }

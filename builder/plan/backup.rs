@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::service::ServicePlan;
 use crate::catalog::Role;
-use crate::profile::{BackupTarget, Keep, Profile, TimeOfDay};
+use crate::profile::{BackupPlace, BackupTarget, Keep, Profile, TimeOfDay};
 
 /// The backup as it will run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,12 +33,9 @@ pub struct TargetPlan {
     /// What the profile says of it.
     #[serde(flatten)]
     pub target: BackupTarget,
-    /// The files with its access keys, by what they are.
+    /// The files with the keys to it, by what they are.
     pub secrets: BTreeMap<&'static str, String>,
 }
-
-/// The access keys of a bucket: what they are, and the end of their names in secrets.toml.
-const KEYS: [&str; 2] = ["key-id", "secret-key"];
 
 /// Plans the backup of `profile`, if it has one and a service that writes it.
 pub(super) fn plan(profile: &Profile, services: &[ServicePlan]) -> Option<BackupPlan> {
@@ -46,8 +43,9 @@ pub(super) fn plan(profile: &Profile, services: &[ServicePlan]) -> Option<Backup
     let service = services.iter().find(|service| service.role == Some(Role::Backup))?;
     let container = service.containers.first()?;
     let targets = backup.target_names().into_iter().zip(&backup.to).map(|(name, target)| {
-        let keys = KEYS.into_iter().filter(|_| target.s3.is_some());
-        let secrets = keys.map(|key| (key, format!("/run/boxwright/secrets/box/backup-{name}-{key}")));
+        let keys = target.place().map(BackupPlace::keys).unwrap_or_default();
+        let secrets =
+            keys.iter().map(|key| (*key, format!("/run/boxwright/secrets/box/backup-{name}-{key}")));
         TargetPlan { secrets: secrets.collect(), target: target.clone(), name }
     });
     Some(BackupPlan {

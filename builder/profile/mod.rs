@@ -27,8 +27,8 @@ pub use schema::{
 };
 pub use service::{Audience, Egress, LanAccess, ServiceUse, Setting};
 pub use upkeep::{
-    Alerts, Backup, BackupTarget, Embed, Images, Keep, Mail, MailSecurity, Never, Notifier, Ntfy,
-    PackageUpdates, Reboot, Updates,
+    Alerts, Backup, BackupPlace, BackupTarget, Embed, Images, Keep, Mail, MailSecurity, Never, Notifier,
+    Ntfy, PackageUpdates, Reboot, Updates,
 };
 pub use values::{Days, OneOrMany, Owner, TimeOfDay, TunnelId};
 pub use vpn::{Vpn, VpnType};

@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::{Days, TimeOfDay};
+use super::values::{Days, OneOrMany, TimeOfDay};
 
 /// How the box is patched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -78,12 +78,12 @@ pub struct Backup {
 }
 
 impl Backup {
-    /// What each target is called on the box and in secrets.toml, in the order of `to`: its bucket or disk, with a number
-    /// where that is not the first of its name.
+    /// What each target is called on the box and in secrets.toml, in the order of `to`: its bucket, server or disk, with a
+    /// number where that is not the first of its name.
     pub fn target_names(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for (position, target) in self.to.iter().enumerate() {
-            let name = target.s3.as_ref().or(target.disk.as_ref()).cloned().unwrap_or_default();
+            let name = target.place().map(|place| place.name().to_owned()).unwrap_or_default();
             let taken = names.contains(&name);
             names.push(if taken { format!("{name}-{}", position + 1) } else { name });
         }
@@ -115,7 +115,7 @@ impl Default for Keep {
     }
 }
 
-/// A place for backups: exactly one of `s3` and `disk`.
+/// A place for backups: exactly one of `s3`, `sftp` and `disk`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct BackupTarget {
@@ -125,7 +125,16 @@ pub struct BackupTarget {
     pub endpoint: Option<String>,
     /// The bucket's region.
     pub region: Option<String>,
-    /// A folder in the bucket or on the disk.
+    /// A server that is reached over SFTP, by its name or IPv4 address. The private key is in secrets.toml.
+    pub sftp: Option<String>,
+    /// The account at that server.
+    pub user: Option<String>,
+    /// The port of that server. Without it, 22.
+    #[schemars(range(min = 1))]
+    pub port: Option<u16>,
+    /// All public host keys of that server, as its files `/etc/ssh/ssh_host_*_key.pub` have them. The box never takes another one.
+    pub host_key: Option<OneOrMany>,
+    /// A folder in the bucket, on the disk, or on the server: there it begins at the account's own folder, or with `/`.
     pub prefix: Option<String>,
     /// A disk of `[disks]`.
     pub disk: Option<String>,
@@ -134,6 +143,53 @@ pub struct BackupTarget {
     pub locked: Option<Days>,
     /// Whether another machine, which the box cannot reach into, fetches a copy of this target at regular times.
     pub pulled: bool,
+}
+
+impl BackupTarget {
+    /// What the target is, if it says exactly one thing.
+    pub fn place(&self) -> Option<BackupPlace<'_>> {
+        match (&self.s3, &self.sftp, &self.disk) {
+            (Some(bucket), None, None) => Some(BackupPlace::Bucket(bucket)),
+            (None, Some(host), None) => Some(BackupPlace::Sftp(host)),
+            (None, None, Some(disk)) => Some(BackupPlace::Disk(disk)),
+            _ => None,
+        }
+    }
+
+    /// The folder, as far as there has to be one: a bucket is one itself.
+    pub fn folder(&self) -> Option<&str> {
+        let usual = self.s3.is_none().then_some("backups");
+        self.prefix.as_deref().or(usual)
+    }
+}
+
+/// What a target is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackupPlace<'a> {
+    /// An S3 bucket.
+    Bucket(&'a str),
+    /// A server that is reached over SFTP.
+    Sftp(&'a str),
+    /// A disk of `[disks]`.
+    Disk(&'a str),
+}
+
+impl<'a> BackupPlace<'a> {
+    /// The bucket's, server's or disk's name.
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Bucket(name) | Self::Sftp(name) | Self::Disk(name) => name,
+        }
+    }
+
+    /// The secrets that the box needs to get there, by the ends of their names in secrets.toml.
+    pub fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Bucket(_) => &["key-id", "secret-key"],
+            Self::Sftp(_) => &["private-key"],
+            Self::Disk(_) => &[],
+        }
+    }
 }
 
 /// Who is told when something is wrong: services, disks, SMART, the UPS, backups, failed units.

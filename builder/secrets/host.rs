@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::profile::{BackupTarget, DiskSource, Notifier, Profile};
+use crate::profile::{BackupPlace, BackupTarget, DiskSource, Notifier, Profile};
 
 use super::needs::{Apply, Id, Line, Need, Needs, Placed};
 use super::shape::Shape;
@@ -183,11 +183,32 @@ fn backup_target(needs: &mut Needs, name: &str, target: &BackupTarget) {
     };
     needs.host("backup-password", "backup", text, Shape::Invented);
     needs.told("backup-password", "backup", Apply::Command(program("backup-password")));
-    let Some(bucket) = &target.s3 else { return };
+    match target.place() {
+        Some(BackupPlace::Bucket(bucket)) => bucket_keys(needs, name, bucket, target),
+        Some(BackupPlace::Sftp(host)) => private_key(needs, name, host, target),
+        Some(BackupPlace::Disk(_)) | None => {}
+    }
+}
+
+fn bucket_keys(needs: &mut Needs, name: &str, bucket: &str, target: &BackupTarget) {
     let at = target.endpoint.as_deref().unwrap_or("its S3 provider");
     let obtain = "for Cloudflare R2: R2, Manage API tokens, a token for this bucket with Object Read & Write";
     for (key, what) in [("key-id", "access key id"), ("secret-key", "secret access key")] {
         let about = format!("The {what} for the bucket {bucket} at {at}");
         needs.host(&format!("backup-{name}-{key}"), "backup", Text { about: &about, obtain }, Shape::Text);
     }
+}
+
+fn private_key(needs: &mut Needs, name: &str, host: &str, target: &BackupTarget) {
+    let user = target.user.as_deref().unwrap_or("the account");
+    let about = format!(
+        "The private SSH key with which the box writes its backups as {user} at {host}: one of its own, without a passphrase"
+    );
+    let obtain = format!(
+        "make one: `ssh-keygen -t ed25519 -N '' -f backup_ed25519`. The line of backup_ed25519.pub goes into \
+         .ssh/authorized_keys of {user} at {host}, with `restrict,command=\"internal-sftp\"` before it where that is \
+         OpenSSH, or onto the provider's page for SSH keys"
+    );
+    let text = Text { about: &about, obtain: &obtain };
+    needs.host(&format!("backup-{name}-private-key"), "backup", text, Shape::SshKey);
 }

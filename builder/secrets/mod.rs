@@ -19,6 +19,7 @@ mod shape;
 mod sheet;
 pub mod signed;
 pub mod signing;
+mod ssh_key;
 mod template;
 #[cfg(test)]
 mod tests;

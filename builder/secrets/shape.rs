@@ -12,6 +12,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::catalog::SecretFormat;
 use crate::profile::{Network, TunnelId, values};
 
+use super::ssh_key;
 use super::value::Value;
 
 /// A credential of systemd may have 1 MiB (systemd.exec(5)); nothing here comes near.
@@ -39,6 +40,8 @@ pub enum Shape {
     Url,
     /// 64 hexadecimal digits, with whatever blanks and dashes between them.
     RecoveryKey,
+    /// A private SSH key as `ssh-keygen` writes it, without a passphrase.
+    SshKey,
 }
 
 /// Why a value is not one of a [`Shape`].
@@ -74,6 +77,9 @@ impl Shape {
         if let Self::Tunnel(id) = self {
             return tunnel(text, id.as_ref());
         }
+        if *self == Self::SshKey {
+            return ssh_key::read(text);
+        }
         if text.contains(char::is_control) {
             return wrong("has more than one line, or control characters", "write it on one line");
         }
@@ -99,7 +105,7 @@ impl Shape {
     }
 }
 
-fn wrong<T>(message: impl Into<String>, help: &'static str) -> Result<T, Wrong> {
+pub(super) fn wrong<T>(message: impl Into<String>, help: &'static str) -> Result<T, Wrong> {
     Err(Wrong { message: message.into(), help })
 }
 

@@ -4,12 +4,15 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use zeroize::Zeroizing;
 
 use super::Secrets;
 use super::needs::Id;
 use crate::catalog::{Catalog, Role, Service};
-use crate::profile::{BackupTarget, Profile};
+use crate::digest::Sha256;
+use crate::profile::{BackupPlace, BackupTarget, OneOrMany, Profile};
 
 /// The section of the box's own secrets.
 const SECTION: &str = "box";
@@ -54,10 +57,10 @@ impl Secrets {
     }
 
     fn target(&self, out: &mut String, name: &str, target: &BackupTarget) {
-        let folder = target.prefix.as_deref().unwrap_or(if target.disk.is_some() { "backups" } else { "" });
+        let folder = target.folder().unwrap_or_default();
         _ = writeln!(out);
-        match (&target.s3, &target.disk) {
-            (Some(bucket), _) => {
+        match target.place() {
+            Some(BackupPlace::Bucket(bucket)) => {
                 field(out, "bucket", bucket);
                 field(out, "  at", target.endpoint.as_deref().unwrap_or_default());
                 if let Some(region) = &target.region {
@@ -69,8 +72,9 @@ impl Secrets {
                 self.secret(out, "  access key id", &format!("backup-{name}-key-id"));
                 self.secret(out, "  secret key", &format!("backup-{name}-secret-key"));
             }
-            (None, Some(disk)) => field(out, "disk", &format!("{disk}, in the folder {folder}")),
-            (None, None) => {}
+            Some(BackupPlace::Sftp(host)) => sftp(out, host, folder, target),
+            Some(BackupPlace::Disk(disk)) => field(out, "disk", &format!("{disk}, in the folder {folder}")),
+            None => {}
         }
         if let Some(days) = target.locked {
             field(out, "  locked for", &days.to_string());
@@ -89,6 +93,21 @@ impl Secrets {
 
 fn field(out: &mut String, title: &str, value: &str) {
     _ = writeln!(out, "{title:<18} {value}");
+}
+
+/// All but the private key, which is too long for paper: whoever has the account lets another one in.
+fn sftp(out: &mut String, host: &str, folder: &str, target: &BackupTarget) {
+    field(out, "server (SFTP)", &format!("{host}, port {}", target.port.unwrap_or(22)));
+    field(out, "  user", target.user.as_deref().unwrap_or_default());
+    field(out, "  folder", folder);
+    for key in target.host_key.iter().flat_map(OneOrMany::as_slice) {
+        let mut words = key.split_ascii_whitespace();
+        let (Some(kind), Some(blob)) = (words.next(), words.next()) else { continue };
+        let digest = Sha256::of_bytes(&STANDARD.decode(blob).unwrap_or_default());
+        // As `ssh` and `ssh-keygen -l` show it.
+        field(out, "  host key", &format!("{kind}, SHA256:{}", STANDARD_NO_PAD.encode(digest.bytes())));
+    }
+    field(out, "  private key", "make a new one, and put it into the account (`boxwright secrets` says how)");
 }
 
 /// Their ids alone: the account at Cloudflare gives new credentials, which are too long for paper.

@@ -42,10 +42,21 @@ fn entry(text: &mut String, need: &Need) {
     let key = &need.id.name;
     let bare = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     let key = if bare { key.clone() } else { format!("\"{key}\"") };
-    if matches!(need.shape, Shape::Tunnel(_)) {
-        comment(text, "Either paste it, or name the file: { file = \"UUID.json\" }, relative to this one.");
+    if let Some((paste, file)) = file(&need.shape) {
+        let line =
+            format!("Either {paste}, or name the file: {{ file = \"{file}\" }}, relative to this one.");
+        comment(text, &line);
     }
     let _ = writeln!(text, "{key} = ''");
+}
+
+/// How a secret is pasted that comes in a file, and what that is usually called.
+fn file(shape: &Shape) -> Option<(&'static str, &'static str)> {
+    match shape {
+        Shape::Tunnel(_) => Some(("paste it", "UUID.json")),
+        Shape::SshKey => Some(("paste it between ''' and '''", "backup_ed25519")),
+        _ => None,
+    }
 }
 
 /// Adds `sentence` as comment lines of at most 100 characters.

@@ -246,6 +246,34 @@ fn the_sheet_of_an_encrypted_box_has_its_recovery_key_or_room_for_it() {
 }
 
 #[test]
+fn a_server_over_sftp_gets_a_key_that_no_paper_has() {
+    let host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIJPRgh+AXm+rRH1Ydo+E3qd2R8JZnZyh3rnFXd25G5p nas";
+    let server =
+        format!("{{ sftp = \"nas.lan\", user = \"attic\", port = 23, host-key = [\"{host_key}\"] }}");
+    let text = PROFILE.replace("{ s3 = \"my.bucket\", endpoint = \"b.example\" }", &server);
+    let needs = needs_of(&text);
+    let need = &needs.owner[&Id::new("box", "backup-nas.lan-private-key")];
+    assert!(need.shape == Shape::SshKey && !need.public && !need.optional(), "{need:?}");
+    let map = serde_json::to_value(&needs).unwrap();
+    let file =
+        map["files"].as_array().unwrap().iter().find(|file| file["path"] == "box/backup-nas.lan-private-key");
+    assert_eq!(file.unwrap()["uid"], 0);
+    let template = needs.template();
+    for part in
+        ["as attic at nas.lan", "ssh-keygen -t ed25519", "{ file = \"backup_ed25519\" }", "paste it between"]
+    {
+        assert!(template.replace("\n# ", " ").contains(part), "{part} is not in\n{template}");
+    }
+    let catalog = Catalog::load(tempfile::tempdir().unwrap().path(), &mut Findings::new()).unwrap();
+    let secrets = load(&filled(), 0o600).unwrap();
+    let sheet = secrets.recovery_sheet(&toml::from_str(&text).unwrap(), &catalog);
+    for part in ["nas.lan, port 23", "attic", "backups", "ssh-ed25519, SHA256:", "make a new one"] {
+        assert!(sheet.contains(part), "{part} is not in\n{}", *sheet);
+    }
+    assert!(sheet.lines().all(|line| line.chars().count() <= 110), "{}", *sheet);
+}
+
+#[test]
 fn every_fault_is_found_at_once_and_shows_no_value() {
     let text = filled()
         .replace("o.two-canary", "canar")

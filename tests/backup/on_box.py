@@ -3,7 +3,7 @@
 
 on_box.py ROOT RENDERED TOOLS SCENARIOS [TEST...]
 
-ROOT is a root filesystem with a box's packages; it is not changed. RENDERED is what profile.toml renders to, TOOLS has `kopia` and
+ROOT is a root filesystem with a box's packages; it is not changed. RENDERED is what a profile of this folder renders to, TOOLS has `kopia` and
 `s3`. All of it happens in namespaces of its own: mounts, processes, and a network that has no interface but loopback.
 Containers are stand-ins (stand-ins/docker): what the box runs in one is run here as it is.
 """

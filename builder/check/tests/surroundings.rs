@@ -83,6 +83,66 @@ fn networks() {
     table.iter().for_each(|(change, expected)| row(change, expected));
 }
 
+/// A server that is reached over SFTP, with these keys in place of the usual ones or beside them.
+fn server(more: &str) -> String {
+    let all = [
+        ("sftp", "\"nas.lan\"".to_owned()),
+        ("user", "\"attic\"".to_owned()),
+        ("host-key", format!("\"{ECDSA}\"")),
+        ("pulled", "true".to_owned()),
+    ];
+    let named = |key: &str| more.split(", ").any(|one| one.split(" = ").next() == Some(key));
+    let usual = all.iter().filter(|(key, _)| !named(key)).map(|(key, value)| format!("{key} = {value}"));
+    // `user = -`: not at all.
+    let more = more.split(", ").filter(|one| !one.is_empty() && !one.ends_with(" = -")).map(str::to_owned);
+    format!("[backup]\nto = [{{ {} }}]", usual.chain(more).collect::<Vec<_>>().join(", "))
+}
+
+/// Host keys that no server has.
+const ECDSA: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBDra1VfIqwfDNH1zZJEETwyTDBMdwe4SGfzMXmO8IOGjTpMlF6ERp2ZsSiLZzv3JNhuxvdLtTK4RT/21uagIHZY=";
+const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ2RUF6FhYlLrOQmSJgeWnG1kNhTmuN9O0VBz2lmyPUB";
+
+#[test]
+fn backups_to_a_server() {
+    let whole = |more: &str| server(more).replace("[backup]\nto = [", "").trim_end_matches(']').to_owned();
+    let (no_user, no_key) = (whole("user = -"), whole("host-key = -"));
+    let scanned = format!("nas.lan {ED25519}");
+    let table: &[(&str, &[&str])] = &[
+        ("", &[]),
+        ("port = 2222, prefix = \"/srv/box\"", &[]),
+        ("prefix = \"box/attic\", sftp = \"192.168.1.9\"", &[]),
+        (&format!("host-key = [\"{ED25519}\",\"{ECDSA} root@nas\"]"), &[]),
+        (&format!("host-key = \"{ED25519}\""), &[&format!("note host-key-order \"{ED25519}\"")]),
+        ("pulled = false", &["warning backups-deletable to"]),
+        ("locked = \"30d\"", &["error no-use locked"]),
+        ("endpoint = \"nas.lan:22\", region = \"eu\"", &["error no-use endpoint", "error no-use region"]),
+        ("sftp = \"attic@nas.lan:/srv\"", &["error bad-target \"attic@nas.lan:/srv\""]),
+        ("sftp = \"NAS\"", &["error bad-target \"NAS\""]),
+        ("user = -", &[&format!("error bad-target {no_user}")]),
+        ("user = \"the attic\"", &["error bad-target \"the attic\""]),
+        ("host-key = -", &[&format!("error bad-target {no_key}")]),
+        (
+            &format!("host-key = \"{scanned}\""),
+            &[&format!("error bad-key \"{scanned}\""), &format!("note host-key-order \"{scanned}\"")],
+        ),
+        ("prefix = \"../box\"", &["error bad-target \"../box\""]),
+        ("prefix = \"/\"", &["error bad-target \"/\""]),
+        ("disk = \"media\"", &[&format!("error bad-target {}", whole("disk = \"media\""))]),
+    ];
+    for (more, expected) in table {
+        let expected: Vec<&str> =
+            ["error no-backup-service backup"].into_iter().chain(expected.iter().copied()).collect();
+        row(&server(more), &expected);
+    }
+    for (key, of) in [("user = \"attic\"", "user"), ("port = 22", "port"), ("host-key = \"x\"", "host-key")] {
+        for place in ["disk = \"media\"", "s3 = \"abc\", endpoint = \"s3.example.net\""] {
+            let expected = ["error no-backup-service backup".to_owned(), format!("error no-use {of}")];
+            let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+            row(&format!("[backup]\nto = [{{ {place}, pulled = true, {key} }}]"), &expected);
+        }
+    }
+}
+
 #[test]
 fn backups_and_alerts() {
     let table: &[(&str, &[&str])] = &[

@@ -111,7 +111,7 @@ fn what_was_left_to_be_replaced_is_no_secret() {
     }
 }
 
-const SHAPES: [Shape; 7] = [
+const SHAPES: [Shape; 8] = [
     Shape::Text,
     Shape::Invented,
     Shape::HexKey,
@@ -119,6 +119,7 @@ const SHAPES: [Shape; 7] = [
     Shape::WireguardKey,
     Shape::WireguardAddresses(Vec::new()),
     Shape::Url,
+    Shape::SshKey,
 ];
 
 proptest! {

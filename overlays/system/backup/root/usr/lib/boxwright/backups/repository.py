@@ -35,7 +35,7 @@ class Repository:
         RUN.mkdir(mode=0o711, parents=True, exist_ok=True)
         self.own(RUN, self.run.relative_to(RUN))
         self.own(STATE, self.cache.relative_to(STATE))
-        if not self.target["s3"] and not self.readonly:
+        if self.target["disk"] and not self.readonly:
             self.own(self.disk(), pathlib.Path(self.prefix()))
 
     def disk(self):
@@ -111,7 +111,7 @@ class Repository:
         """Runs the program for one verb."""
         request = {
             "box": self.config["box"],
-            "target": {**self.target, "path": None if self.target["s3"] else str(self.disk() / self.prefix())},
+            "target": {**self.target, "path": str(self.disk() / self.prefix()) if self.target["disk"] else None},
             "run": str(self.run),
             "cache": str(self.cache),
             "readonly": self.readonly,
