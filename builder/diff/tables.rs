@@ -76,13 +76,13 @@ impl Tables {
     }
 
     fn add_ports(&mut self, ports: impl Iterator<Item = PublishedPort>) {
-        self.ports.extend(ports.map(|port| (port_name(&port), port)));
+        self.ports.extend(named(ports));
     }
 
     /// The ports of the services, and `own`.
     pub(super) fn ports_with(&self, own: Vec<PublishedPort>) -> BTreeMap<String, PublishedPort> {
         let mut ports = self.ports.clone();
-        ports.extend(own.into_iter().map(|port| (port_name(&port), port)));
+        ports.extend(named(own.into_iter()));
         ports
     }
 
@@ -91,10 +91,12 @@ impl Tables {
     }
 }
 
-/// What a port is called: two services may publish one for different sources.
-fn port_name(port: &PublishedPort) -> String {
-    let from = if port.source == "edge" { "from Cloudflare" } else { "from home" };
-    format!("{}/{} {from}", port.port, port.protocol)
+/// Each port with what it is called: two services may publish one for different sources.
+fn named(ports: impl Iterator<Item = PublishedPort>) -> impl Iterator<Item = (String, PublishedPort)> {
+    ports.map(|port| {
+        let from = if port.source == "edge" { "from Cloudflare" } else { "from home" };
+        (format!("{}/{} {from}", port.port, port.protocol), port)
+    })
 }
 
 /// What is read of a [`crate::plan::ServicePlan`]. That a key is missing is an error, also of an `Option`.
