@@ -7,9 +7,10 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{FlockOperation, IFlags, Mode, OFlags, flock, ioctl_getflags, ioctl_setflags};
 use tempfile::{NamedTempFile, TempDir};
 
 /// How the name of everything begins that is under construction. Whoever makes it holds a lock on it (flock(2)) until it
@@ -115,6 +116,7 @@ impl Scratch {
     pub fn create(parent: &Path) -> Result<Self> {
         fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
         sweep(parent);
+        spread(parent);
         let context = || format!("creating a folder in {}", parent.display());
         loop {
             let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent).with_context(context)?;
@@ -128,6 +130,35 @@ impl Scratch {
     /// Where it is.
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Removes it while others go on.
+    pub fn remove_meanwhile(self) -> Removal {
+        Removal(Some(std::thread::spawn(move || drop(self))))
+    }
+}
+
+/// What is being removed. Dropping this waits until it is gone.
+#[derive(Debug, Default)]
+pub struct Removal(Option<JoinHandle<()>>);
+
+impl Drop for Removal {
+    fn drop(&mut self) {
+        // What a removal leaves behind, the next sweep takes.
+        let _ = self.0.take().map(JoinHandle::join);
+    }
+}
+
+/// Tells the file system that the folders in `parent` are not related (chattr(1), attribute T). ext4 puts them into different
+/// places then; in one place, each would look for room among the inodes of those that were just removed, which it leaves alone
+/// for minutes: with those of a root filesystem, a build took 5 s longer.
+fn spread(parent: &Path) {
+    if let Ok(folder) = File::open(parent)
+        && let Ok(flags) = ioctl_getflags(&folder)
+        && !flags.contains(IFlags::TOPDIR)
+    {
+        // It is a hint; other file systems know no such thing.
+        let _ = ioctl_setflags(&folder, flags | IFlags::TOPDIR);
     }
 }
 

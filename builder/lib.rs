@@ -37,6 +37,7 @@ pub mod prune;
 pub mod rootfs;
 pub mod sandbox;
 pub mod secrets;
+pub mod stage;
 pub mod tool;
 pub mod tools;
 pub mod tree;

@@ -19,7 +19,7 @@ use crate::interrupt;
 use crate::usage::Claims;
 
 /// The results in a cache, a folder or a file each, with a lock beside it.
-const RESULTS: [&str; 4] = ["base", "images", "profile", "tools"];
+const RESULTS: [&str; 6] = ["base", "decompressed", "images", "modules", "profile", "tools"];
 /// The downloads in a cache: files of packages and indexes, blobs of container images.
 pub const DOWNLOADS: [&str; 2] = ["containers", "objects"];
 /// Downloads that have not arrived whole.

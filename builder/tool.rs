@@ -13,11 +13,15 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitSta
 use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::Pid;
 
 use crate::sandbox::{self, Circumstances, Sandbox};
 
 /// How much of a failed program's standard error an error message shows, in bytes.
 const SHOWN_STDERR: usize = 2048;
+
+/// The niceness of what yields: nice(1)'s.
+const NICENESS: i32 = 10;
 
 /// A program that is about to be run.
 #[derive(Debug, Default)]
@@ -31,6 +35,7 @@ pub struct Tool {
     stdout: Option<File>,
     sandbox: Option<Sandbox>,
     circumstances: Circumstances,
+    yielding: bool,
 }
 
 #[derive(Debug, Default)]
@@ -119,6 +124,12 @@ impl Tool {
         self
     }
 
+    /// Leaves the processor to others where it is wanted by others: for what nobody waits for yet.
+    pub fn yielding(mut self) -> Self {
+        self.yielding = true;
+        self
+    }
+
     /// Runs the program to its end.
     ///
     /// # Errors
@@ -176,6 +187,11 @@ impl Tool {
             }
         }
         let mut child = command.spawn().with_context(|| format!("starting {shown}"))?;
+        if self.yielding {
+            // One that has ended already needs nothing, and without the right to it all are equal.
+            let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+            let _ = rustix::process::setpriority_process(id, NICENESS);
+        }
         let stderr = child.stderr.take().map(|stderr| std::thread::spawn(move || end_of(stderr)));
         let mut stdin = child.stdin.take();
         if let Some(bytes) = feed

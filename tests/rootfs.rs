@@ -181,6 +181,26 @@ fn stanzas(tree: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The index comes from a depmod that ran beside the packages' scripts, or from an earlier build.
+#[test]
+fn the_index_of_the_kernels_modules_is_what_depmod_says_in_the_finished_system() {
+    let Some((tree, _)) = unpacked() else { return };
+    let place = tempfile::tempdir_in(built::folder()).unwrap();
+    let root = opened(&tree, place.path());
+    let modules = tree.join("usr/lib/modules");
+    let version = fs::read_dir(&modules).unwrap().next().unwrap().unwrap().file_name().into_string().unwrap();
+    let shared = tempfile::tempdir_in(built::folder()).unwrap();
+    root.run_with(&["/usr/sbin/depmod", "-o", "/run/index", &version], (shared.path(), "index")).unwrap();
+    let mut compared = 0;
+    for file in fs::read_dir(shared.path().join("lib/modules").join(&version)).unwrap() {
+        let file = file.unwrap();
+        let ours = fs::read(modules.join(&version).join(file.file_name())).unwrap();
+        assert!(ours == fs::read(file.path()).unwrap(), "{} differs", file.path().display());
+        compared += 1;
+    }
+    assert!(compared > 5, "depmod wrote {compared} files");
+}
+
 #[test]
 fn a_root_that_was_never_finished_cannot_be_opened() {
     let folder = tempfile::tempdir().unwrap();

@@ -10,8 +10,7 @@ use anyhow::{Context as _, Result};
 
 use super::inputs::SOURCES_BASE;
 use super::layer;
-use super::stage::Stage;
-use crate::atomic;
+use crate::atomic::{self, Removal};
 use crate::boot::{self, BootFiles, InitrdRequest};
 use crate::context::Context;
 use crate::digest::{Hasher, Sha256};
@@ -20,6 +19,7 @@ use crate::firmware::{Distribution, Platform};
 use crate::layers::{self, Layer, Sealing};
 use crate::lock::{self, Lock};
 use crate::rootfs::{self, PackedTooEarly, Root, RootOptions};
+use crate::stage::Stage;
 use crate::tools::Tools;
 use crate::tree::{Directories, Metadata};
 use crate::ui::human_bytes;
@@ -38,6 +38,8 @@ pub(super) struct Base {
     pub files: BootFiles,
     /// Mode and owner of each of its folders.
     pub directories: Directories,
+    /// The root filesystem that all of this was made from, on its way out: as many files as a system has.
+    _leftovers: Removal,
 }
 
 /// What the base is made from.
@@ -69,8 +71,8 @@ impl Ingredients<'_> {
             time: self.lock.time,
         };
         let stage = Stage::new(context, "base", &self.key(&initrd)?);
-        let folder = stage.get(context, |folder| self.make(&initrd, folder, context))?;
-        open(&folder)
+        let (folder, removal) = stage.get_first(context, |folder| self.make(&initrd, folder, context))?;
+        Ok(Base { _leftovers: removal, ..open(&folder)? })
     }
 
     fn key(&self, initrd: &InitrdRequest<'_>) -> Result<Sha256> {
@@ -164,6 +166,7 @@ fn open(folder: &Path) -> Result<Base> {
         layer: layer::open(folder)?,
         files,
         directories: read_directories(folder).with_context(advice)?,
+        _leftovers: Removal::default(),
     })
 }
 

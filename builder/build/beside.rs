@@ -56,7 +56,7 @@ impl Digests {
     /// # Errors
     /// If it cannot be read, or the user asks to stop.
     pub fn of(path: &Path) -> Result<Self> {
-        let (sha256, content) = rayon::join(|| Sha256::of_file(path), || content::of(path));
+        let (sha256, content) = rayon::join(|| content::every_byte(path), || content::of(path));
         Ok(Self { sha256: sha256?, content: content?.digest })
     }
 }

@@ -2,14 +2,15 @@
 
 use anyhow::{Context as _, Result};
 
+use super::Order;
 use super::inputs::SOURCES_ALL;
 use super::layer::{self, Small};
-use super::{Order, stage::Stage};
 use crate::context::Context;
 use crate::digest::Hasher;
 use crate::images::{self, Skopeo};
 use crate::layers::Layer;
 use crate::lock::Image;
+use crate::stage::Stage;
 use crate::tools::Tools;
 
 /// Which container images the disk image has.

@@ -6,11 +6,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::stage::Stage;
 use crate::atomic;
 use crate::context::Context;
 use crate::digest::{Hasher, Sha256};
 use crate::layers::{self, Layer, Sealing};
+use crate::stage::Stage;
 use crate::tools::Tools;
 
 /// The name of a sealed layer in its folder.

@@ -7,7 +7,7 @@
 //! 5. the release's identity, boot entries, ESP;
 //! 6. the image file, its [`manifest`], and what else lies [`beside`] it.
 //!
-//! Each result is kept under the digest of its inputs (`stage`), so that what has to be made again is a comparison of
+//! Each result is kept under the digest of its inputs ([`crate::stage`]), so that what has to be made again is a comparison of
 //! digests, never of dates. Where nothing has changed since the image was made, nothing is done at all.
 
 mod base;
@@ -20,7 +20,6 @@ pub mod manifest;
 mod moving;
 mod record;
 mod scan;
-mod stage;
 
 use std::fs;
 use std::path::{Path, PathBuf};

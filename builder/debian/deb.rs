@@ -144,9 +144,49 @@ impl Deb {
         self.read(self.data, visit)
     }
 
-    fn read(&self, part: Part, mut visit: impl FnMut(Member, &mut dyn Read) -> Result<()>) -> Result<()> {
-        let mut run = || -> Result<()> {
-            let mut archive = tar::Archive::new(decoder(&self.path, part)?);
+    /// As [`Self::data`], from what [`Self::decompress`] has read.
+    ///
+    /// # Errors
+    /// Those of [`Self::data`].
+    pub fn data_from(
+        &self,
+        decompressed: &mut dyn Read,
+        visit: impl FnMut(Member, &mut dyn Read) -> Result<()>,
+    ) -> Result<()> {
+        self.visit(decompressed, visit)
+    }
+
+    /// The data archive, decompressed.
+    ///
+    /// # Errors
+    /// If the package cannot be read.
+    pub fn decompress(&self) -> Result<Box<dyn Read>> {
+        decoder(&self.path, self.data)
+    }
+
+    /// Whether decompressing the data takes long.
+    pub fn is_slow(&self) -> bool {
+        matches!(self.data.compression, Compression::Xz)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read(&self, part: Part, visit: impl FnMut(Member, &mut dyn Read) -> Result<()>) -> Result<()> {
+        let decoder =
+            decoder(&self.path, part).with_context(|| format!("opening {}", self.path.display()))?;
+        self.visit(decoder, visit)
+    }
+
+    fn visit(
+        &self,
+        archive: impl Read,
+        mut visit: impl FnMut(Member, &mut dyn Read) -> Result<()>,
+    ) -> Result<()> {
+        let run = || -> Result<()> {
+            let mut archive = tar::Archive::new(archive);
             for entry in archive.entries()? {
                 interrupt::check()?;
                 let mut entry = entry?;

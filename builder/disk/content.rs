@@ -3,7 +3,7 @@
 //! Both treat a hole and written zeroes alike, so that a copy that lost its holes is still the same image.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -61,6 +61,33 @@ pub fn of(path: &Path) -> Result<Content> {
     let context = || format!("reading {}", path.display());
     let file = File::open(path).with_context(context)?;
     read(&file, &|_| ()).with_context(context)
+}
+
+/// The digest of the file at `path`, byte for byte. Holes are not read.
+///
+/// # Errors
+/// If it cannot be read, or the user asks to stop.
+pub fn every_byte(path: &Path) -> Result<Sha256> {
+    let context = || format!("reading {}", path.display());
+    let file = File::open(path).with_context(context)?;
+    let size = file.metadata().with_context(context)?.len();
+    let (mut hasher, mut buffer, mut position) = (Hasher::new(), ZEROES.to_vec(), 0);
+    for range in mapped(&file).with_context(context)?.into_iter().chain([size..size]) {
+        while position < range.end {
+            interrupt::check()?;
+            let hole = position < range.start;
+            let length = MIB.min(if hole { range.start } else { range.end } - position);
+            let chunk = &mut buffer[..usize::try_from(length).unwrap_or_default()];
+            if hole {
+                hasher.write_all(&ZEROES[..chunk.len()])?;
+            } else {
+                file.read_exact_at(chunk, position).with_context(context)?;
+                hasher.write_all(chunk)?;
+            }
+            position += length;
+        }
+    }
+    Ok(hasher.finish())
 }
 
 /// The content of `file`. Its digest is that of its size, and of each MiB that is not all zero, with its place. `progress` is
@@ -132,6 +159,20 @@ mod tests {
         let grown = read(&file, &|_| ()).unwrap();
         assert_ne!(sparse, grown.digest);
         assert_eq!(grown.filled, [0..MIB, 2 * MIB..3 * MIB, 3 * MIB..4 * MIB]);
+    }
+
+    #[test]
+    fn every_byte_counts_also_those_of_holes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let data: &[(u64, &[u8])] = &[(10, b"one"), (3 << 20, &[1; 5000])];
+        made(folder.path(), "a", data, true).set_len((5 << 20) + 7).unwrap();
+        made(folder.path(), "b", data, false).set_len((5 << 20) + 7).unwrap();
+        let read = Sha256::of_bytes(&std::fs::read(path("a")).unwrap());
+        assert_eq!(every_byte(&path("a")).unwrap(), read);
+        assert_eq!(every_byte(&path("b")).unwrap(), read);
+        std::fs::write(path("c"), []).unwrap();
+        assert_eq!(every_byte(&path("c")).unwrap(), Sha256::of_bytes(&[]));
     }
 
     #[test]

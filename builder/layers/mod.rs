@@ -20,8 +20,9 @@ use crate::digest::Sha256;
 use crate::tool::Tool;
 use crate::tools::Tools;
 
-/// How hard zstd tries. Higher levels take several times as long for a few percent.
-const LEVEL: &str = "9";
+/// How hard zstd tries. Of one root filesystem, level 6 made 374 MB in 7.1 s of a processor's time, 9 made 372 MB in 11.5 s,
+/// and 4 made 385 MB in 3.4 s.
+const LEVEL: &str = "6";
 
 /// The size of what is compressed at once. Of one root filesystem, 128 KiB made 417 MB, 512 KiB 402 MB, 1 MiB 393 MB.
 const BLOCK: &str = "1M";
@@ -119,5 +120,7 @@ fn mksquashfs(image: &Path, sealing: Sealing<'_>) -> Result<Tool> {
         .args(["-mkfs-time", &time, "-root-time", &time, "-root-mode", "0755"])
         .args(["-default-mode", "0755", "-default-uid", "0", "-default-gid", "0"])
         .args(["-processors", &sealing.context.jobs.to_string(), "-mem", MEMORY])
-        .stdin_pipe())
+        .stdin_pipe()
+        // Where the stream is still being made, that is what takes longest.
+        .yielding())
 }

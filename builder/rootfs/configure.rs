@@ -12,6 +12,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 
 use super::inside::Inside;
+use super::modules::Modules;
 use super::package::Package;
 use crate::debian::control::{Paragraph, Reader};
 use crate::ui::Step;
@@ -44,11 +45,18 @@ pub(super) fn prepare(inside: &Inside, packages: &[Package<'_>]) -> Result<()> {
             info = package.info_name(),
         );
     }
-    inside.run(&["/bin/sh", "-c", &script], |_| ()).context("preparing the packages (their preinst scripts)")
+    let program = inside.tool(&["/bin/sh", "-c", &script]);
+    Inside::run(program, |_| ()).context("preparing the packages (their preinst scripts)")
 }
 
 /// Configures all packages of the database, and sees to it that each is installed then.
-pub(super) fn configure(inside: &Inside, packages: usize, step: &Step) -> Result<()> {
+/// `modules` are indexed meanwhile.
+pub(super) fn configure(
+    inside: &Inside,
+    packages: usize,
+    modules: Option<&Modules>,
+    step: &Step,
+) -> Result<()> {
     let tree = inside.tree();
     put(tree, POLICY.0, POLICY.1, 0o755)?;
     for key in HOST_KEYS {
@@ -56,14 +64,17 @@ pub(super) fn configure(inside: &Inside, packages: usize, step: &Step) -> Result
     }
     step.total_items(packages as u64);
     let dpkg = ["/usr/bin/dpkg", "--force-unsafe-io", "--configure", "-a"];
-    inside
-        .run(&dpkg, |line| {
-            if let Some(name) = line.strip_prefix("Setting up ") {
-                step.detail(name.split(' ').next().unwrap_or_default().to_owned());
-                step.advance(1);
-            }
-        })
-        .context("configuring the packages")?;
+    let dpkg = match modules {
+        Some(modules) => inside.tool_first(&dpkg, &modules.stand_in(inside)?),
+        None => inside.tool(&dpkg),
+    };
+    let tell = |line: &str| {
+        if let Some(name) = line.strip_prefix("Setting up ") {
+            step.detail(name.split(' ').next().unwrap_or_default().to_owned());
+            step.advance(1);
+        }
+    };
+    Inside::run(dpkg, tell).context("configuring the packages")?;
     for path in [POLICY.0].into_iter().chain(HOST_KEYS) {
         fs::remove_file(tree.join(path)).with_context(|| format!("removing /{path}"))?;
     }

@@ -17,6 +17,12 @@ use crate::sandbox::{Isolation, Sandbox};
 use crate::tool::Tool;
 use crate::tools::{FAKETIME, Tools, ahead};
 
+/// Where programs are.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The folder with programs that go before them, below `/run`.
+const FIRST: &str = "first";
+
 /// How many lines of a failed program's standard output its error shows.
 const SHOWN_LINES: usize = 20;
 
@@ -130,22 +136,36 @@ impl Inside {
         self.enclosed(program, Sandbox::new(&self.tree, self.isolation).share(outside, name))
     }
 
+    /// As [`Self::tool`]; it finds the programs in the folder `first` before the system's.
+    pub fn tool_first(&self, program: &[&str], first: &Path) -> Tool {
+        self.tool_with(program, (first, FIRST)).env("PATH", format!("/run/{FIRST}:{PATH}"))
+    }
+
+    /// As [`Self::tool_with`], for a program that goes on beside another one: it sees no owner but root and can give no other.
+    pub fn tool_beside(&self, program: &[&str], (outside, name): (&Path, &str)) -> Tool {
+        self.surrounded(plain(program), Sandbox::new(&self.tree, self.isolation).share(outside, name))
+    }
+
     fn enclosed(&self, program: &[&str], sandbox: Sandbox) -> Tool {
-        let sandbox = if self.shares() { sandbox.share(&self.state, STATE) } else { sandbox };
-        let mut tool = if self.isolation == Isolation::UserNamespace {
+        let tool = if self.isolation == Isolation::UserNamespace {
             let tool = Tool::new("/usr/bin/dash").args(["-c", UNDER_FAKEROOT, "fakeroot"]).args(program);
             tool.env("FAKEROOTDONTTRYCHOWN", "1")
         } else {
-            let (name, arguments) = program.split_first().unwrap_or((&"", &[]));
-            Tool::new(name).args(arguments)
+            plain(program)
         };
+        self.surrounded(tool, sandbox)
+    }
+
+    fn surrounded(&self, mut tool: Tool, sandbox: Sandbox) -> Tool {
+        let sandbox = if self.shares() { sandbox.share(&self.state, STATE) } else { sandbox };
         if self.days_ahead > 0 {
             tool = tool.env("LD_PRELOAD", format!("/run/{STATE}/{CLOCK}")).envs(ahead(self.days_ahead));
         }
-        tool.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        tool.env("PATH", PATH)
             .env("HOME", "/root")
             .env("SHELL", "/bin/sh")
-            .env("LC_ALL", "C.UTF-8")
+            // The plain one is there in every program already; C.UTF-8 takes a fifth of the time of starting a small one.
+            .env("LC_ALL", "C")
             .env("TZ", "UTC")
             .env("TERM", "dumb")
             .env("DEBIAN_FRONTEND", "noninteractive")
@@ -158,8 +178,8 @@ impl Inside {
     }
 
     /// Runs `program` and calls `line` with each line that it writes to standard output.
-    pub fn run(&self, program: &[&str], mut line: impl FnMut(&str)) -> Result<()> {
-        let mut running = self.tool(program).spawn()?;
+    pub fn run(program: Tool, mut line: impl FnMut(&str)) -> Result<()> {
+        let mut running = program.spawn()?;
         let stdout = running.stdout.take().context("a program has no standard output")?;
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -188,4 +208,9 @@ impl Inside {
             .wait()
             .with_context(|| format!("the last lines of its output were\n    {}", last.join("\n    ")))
     }
+}
+
+fn plain(program: &[&str]) -> Tool {
+    let (name, arguments) = program.split_first().unwrap_or((&"", &[]));
+    Tool::new(name).args(arguments)
 }

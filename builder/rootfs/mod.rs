@@ -7,9 +7,11 @@ mod accounts;
 mod archive;
 mod configure;
 mod database;
+mod decompressed;
 mod disputes;
 mod early;
 mod inside;
+mod modules;
 mod normalize;
 mod owners;
 mod package;
@@ -27,6 +29,7 @@ use self::archive::Archive;
 use self::early::Early;
 pub use self::early::PackedTooEarly;
 use self::inside::Inside;
+use self::modules::Modules;
 use self::owners::{Owners, Record};
 use self::package::Package;
 use crate::context::Context;
@@ -99,7 +102,7 @@ pub fn build(
     let paths = if options.late { Vec::new() } else { early::choose(&packages) };
     let owners = inside.owners()?;
     let (early, configured) = std::thread::scope(|scope| {
-        let configured = scope.spawn(|| configure(packages, &target, options, (&inside, &step)));
+        let configured = scope.spawn(|| configure(packages, &target, options, (&inside, context, &step)));
         let early = Early::pack(&paths, &tree, &owners, &mut archive);
         (early, configured.join())
     });
@@ -137,7 +140,7 @@ fn unpack<'a>(
         Isolation::UserNamespace => placing::Owners::Ours,
     };
     let target = Target::open(inside.tree(), owners)?;
-    let (mut packages, mut made) = unpack::all(debs, &target, (options.time, context.jobs, &step))?;
+    let (mut packages, mut made) = unpack::all(debs, &target, (options.time, context, &step))?;
     made.extend(disputes::settle(&mut packages, &target, options.time)?);
     made.extend(packages.iter().flat_map(|package| &package.placed));
     inside.keep(&Record::of_unpacked(made))?;
@@ -151,7 +154,7 @@ fn configure(
     mut packages: Vec<Package<'_>>,
     target: &Target,
     options: &RootOptions,
-    (inside, step): (&Inside, &Step),
+    (inside, context, step): (&Inside, &Context, &Step),
 ) -> Result<()> {
     let tree = inside.tree();
     configure::prepare(inside, &packages)?;
@@ -160,7 +163,16 @@ fn configure(
         record.add(made);
         inside.keep(&record)?;
     }
-    configure::configure(inside, packages.len(), step)?;
+    let modules = Modules::of(&packages);
+    std::thread::scope(|scope| {
+        let index = modules.as_ref().map(|modules| scope.spawn(|| modules.index(inside, context)));
+        let configured = configure::configure(inside, packages.len(), modules.as_ref(), step);
+        let indexed = index.map(|index| index.join());
+        configured?;
+        indexed
+            .unwrap_or(Ok(Ok(())))
+            .unwrap_or_else(|_| Err(anyhow!("making an index of modules has crashed")))
+    })?;
     let fixed = Fixed { users: &options.users, groups: &options.groups };
     let numbering = accounts::renumber(tree, fixed)?;
     normalize::normalize(tree, options.time)?;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
+use super::decompressed::Decompressed;
 use super::early;
 use crate::debian::control::{self, Paragraph};
 use crate::debian::deb::{ControlFile, Deb, DebFile, Member, MemberKind};
@@ -66,7 +67,11 @@ impl Made {
 
 impl<'a> Package<'a> {
     /// Unpacks `deb` below `target`; no time gets later than `newest` (seconds since 1970).
-    pub fn unpack(deb: &'a DebFile, target: &Target, newest: i64) -> Result<Self> {
+    pub fn unpack(
+        deb: &'a DebFile,
+        target: &Target,
+        (newest, decompressed): (i64, &Decompressed),
+    ) -> Result<Self> {
         let archive = Deb::open(&deb.path)?;
         let files = archive.control()?;
         let control = files.get("control").context("the package has no control file")?;
@@ -83,7 +88,9 @@ impl<'a> Package<'a> {
             placed: Vec::new(),
         };
         let conffiles: BTreeSet<PathBuf> = package.conffiles().collect();
-        archive.data(|member, content| package.take(member, content, (target, newest, &conffiles)))?;
+        let take =
+            |member, content: &mut dyn Read| package.take(member, content, (target, newest, &conffiles));
+        decompressed.data(deb, &archive, take)?;
         Ok(package)
     }
 

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use super::decompressed::Decompressed;
 use super::package::{Made, Package};
+use crate::context::Context;
 use crate::debian::deb::{DebFile, Member};
 use crate::debian::unpack::{Owners, Target, in_parallel};
 use crate::ui::Step;
@@ -19,20 +21,21 @@ const FIRST: &str = "base-files";
 pub(super) fn all<'a>(
     debs: &'a [DebFile],
     target: &Target,
-    (newest, jobs, step): (i64, usize, &Step),
+    (newest, context, step): (i64, &Context, &Step),
 ) -> Result<(Vec<Package<'a>>, Vec<Made>)> {
+    let decompressed = Decompressed::open(&context.cache)?;
     let size = |deb: &DebFile| fs::metadata(&deb.path).map_or(0, |metadata| metadata.len());
     step.total_bytes(debs.iter().map(size).sum());
     let unpack = |deb: &'a DebFile| {
         step.detail(deb.name.clone());
-        let package = Package::unpack(deb, target, newest)?;
+        let package = Package::unpack(deb, target, (newest, &decompressed))?;
         step.advance(size(deb));
         Ok(package)
     };
     let (first, mut rest): (Vec<&DebFile>, Vec<&DebFile>) = debs.iter().partition(|deb| deb.name == FIRST);
     rest.sort_by_key(|deb| (std::cmp::Reverse(size(deb)), &deb.name));
     let mut packages = in_parallel(&first, 1, |deb| unpack(deb))?;
-    packages.extend(in_parallel(&rest, jobs, |deb| unpack(deb))?);
+    packages.extend(in_parallel(&rest, context.jobs, |deb| unpack(deb))?);
     packages.sort_by_key(|package| (package.deb.name != FIRST, &package.deb.name, &package.deb.architecture));
     let made = describe_folders(&packages, target, newest)?;
     Ok((packages, made))

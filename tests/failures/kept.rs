@@ -49,6 +49,26 @@ fn a_cache_that_was_saved_and_restored_is_one() {
 }
 
 #[test]
+fn a_package_that_the_disk_has_damaged_in_the_cache_is_told_and_made_anew() {
+    let Some(tiny) = Tiny::new() else { return };
+    let usual = tiny.image();
+    fs::remove_dir_all(tiny.project.path("cache/base")).unwrap();
+    fs::remove_dir_all(tiny.project.path("out")).unwrap();
+    let folder = tiny.project.path("cache/decompressed");
+    let size = |name: &String| fs::metadata(folder.join(name)).unwrap().len();
+    let damaged = folder.join(names(&folder).into_iter().max_by_key(size).unwrap());
+    let mut bytes = fs::read(&damaged).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&damaged, bytes).unwrap();
+    let run = tiny.project.run(&["--offline", "build", "box"]);
+    run.refused(2, &["/decompressed/", "was damaged and is removed", "build again"]);
+    assert!(!damaged.exists());
+    let run = tiny.project.run(&["--offline", "build", "box"]);
+    assert_eq!(Sha256::of_file(&tiny.project.path(run.fine())).unwrap(), usual);
+}
+
+#[test]
 fn a_build_from_a_mirror_needs_no_network_and_survives_pruning() {
     let Some(tiny) = Tiny::new() else { return };
     let usual = tiny.image();
@@ -89,7 +109,7 @@ fn a_build_from_a_mirror_needs_no_network_and_survives_pruning() {
     let said = tiny.project.run(&["cache", "prune", "--keep", "0", "--dry-run"]);
     assert!(said.fine().contains("would be freed, 0 B kept"), "{}", said.stdout);
     tiny.project.run(&["cache", "prune", "--max", "0"]).fine();
-    for kind in ["base", "profile", "tools"] {
+    for kind in ["base", "decompressed", "modules", "profile", "tools"] {
         assert_eq!(tiny.project.names(&format!("cache/{kind}")), [""; 0]);
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use rustix::fs::{FlockOperation, flock};
 
+use crate::atomic::Removal;
 use crate::context::Context;
 use crate::digest::Sha256;
 use crate::{atomic, interrupt, usage};
@@ -50,16 +51,28 @@ impl Stage {
     /// # Errors
     /// Those of `make`, and any of the cache's file system. Nothing half-made is kept.
     pub fn get(&self, context: &Context, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        self.get_first(context, make).map(|(folder, _)| folder)
+    }
+
+    /// As [`Self::get`], without waiting until what was left over is removed.
+    ///
+    /// # Errors
+    /// Those of [`Self::get`].
+    pub fn get_first(
+        &self,
+        context: &Context,
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<(PathBuf, Removal)> {
         self.claim()?;
         if let Some(ready) = self.ready() {
             // One that was killed after it had published this may have left the rest.
             atomic::sweep(&self.folder);
-            return Ok(ready);
+            return Ok((ready, Removal::default()));
         }
         fs::create_dir_all(&self.folder).with_context(|| format!("creating {}", self.folder.display()))?;
         let _lock = self.lock(context)?;
         if let Some(ready) = self.ready() {
-            return Ok(ready);
+            return Ok((ready, Removal::default()));
         }
         let temporary = atomic::Scratch::create(&self.folder)?;
         let content = temporary.path().join("content");
@@ -67,7 +80,7 @@ impl Stage {
         make(&content)?;
         interrupt::check()?;
         atomic::publish_dir(&content, &self.target)?;
-        Ok(self.target.clone())
+        Ok((self.target.clone(), temporary.remove_meanwhile()))
     }
 
     /// Waits for the right to make this result. The lock ends with the returned file, or with the process.
