@@ -15,6 +15,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const BYTES: &str = "head -c 3000000 /dev/urandom >/run/sent && $ssh cat </run/sent >/run/back && \
      cmp /run/sent /run/back && echo the same";
 
+/// Hands over what is no file of new secrets.
+const APPLY: &str = "echo nonsense | $ssh box secrets apply 2>&1 | grep -o 'no file of new secrets'";
+
 /// One client: who comes how, what comes of it, and whether sshd has seen it.
 struct Client {
     host: &'static str,
@@ -76,6 +79,8 @@ fn clients() -> Vec<Client> {
     vec![
         Client { command: BYTES, expected: Ok("the same"), ..Client::new(0) },
         Client::new(1),
+        // New secrets come as standard input; nobody has signed these.
+        Client { command: APPLY, expected: Ok("no file of new secrets"), ..Client::new(0) },
         another(),
         Client { user: "root", ..Client::new(0) }.refused(),
         Client { user: "nobody", ..Client::new(0) }.refused(),

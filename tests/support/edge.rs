@@ -8,24 +8,18 @@ use std::path::{Path, PathBuf};
 use boxwright::tool::Tool;
 use serde_json::{Value, json};
 
+use super::go;
+
 /// The Access team of the profiles under test.
 pub const TEAM: &str = "example.cloudflareaccess.com";
 /// What cloudflared writes of each request that its check answers with 403 for want of a token.
 pub const NO_TOKEN: &str = "(AccessJWTValidator) due to: no access token in request";
 
-/// The real cloudflared, where somebody has put one: it is no package, and its module cannot be installed by name.
+/// The real cloudflared, release 2026.3.0. Its releases are no semantic versions, so that Go knows it by its commit; newer ones
+/// are not to be had from Go's module proxy.
 pub fn cloudflared() -> Option<PathBuf> {
-    let places = ["/usr/local/bin", "/usr/bin"].map(PathBuf::from);
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("out/test-tools/cloudflared");
-    let found = places
-        .into_iter()
-        .chain([built])
-        .map(|folder| folder.join("cloudflared"))
-        .find(|path| path.is_file());
-    if found.is_none() {
-        eprintln!("SKIPPED: put a cloudflared into /usr/local/bin or out/test-tools/cloudflared/");
-    }
-    found
+    let version = "v0.0.0-20260306125340-d2a87e9b9345";
+    go::program("github.com/cloudflare/cloudflared", "./cmd/cloudflared", version)
 }
 
 /// A credential's form; nothing registers with it.
