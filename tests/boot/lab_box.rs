@@ -134,9 +134,12 @@ impl Server {
     pub fn start(&mut self, when: When, script: &str) -> Run {
         let published: BTreeSet<&str> = self.plan.ports.iter().map(|port| port.container.as_str()).collect();
         let published = Vec::from_iter(published).join(" ");
+        let reach = self.plan.reach();
+        let all: Vec<&str> = reach.containers.iter().map(|outward| outward.container.as_str()).collect();
         let script = format!(
-            "published='{published}' vpn={}\n{script}\ncat >/run/leak.py <<'END'\n{}END\n\
+            "export containers='{}'\npublished='{published}' vpn={}\n{script}\ncat >/run/leak.py <<'END'\n{}END\n\
              leak() {{ python3 /run/leak.py qbittorrent \"$@\"; }}\n{ERRANDS}",
+            all.join(" "),
             self.plan.vpn.as_deref().unwrap_or_default(),
             include_str!("lab/leak.py"),
         );

@@ -19,15 +19,30 @@ PORT = 40123
 RESOLVER = ("127.0.0.11", 53)
 # Seconds that an emulated box may take to answer: what is dropped is known to be only then.
 PATIENCE = 20
+# Seconds until all containers run.
+LONGEST = 1200
 # At home: a device, the router, and the box itself; outside: hosts of the lab, of which `far` is behind the VPN alone.
 HOME = {"tv": ("192.168.1.20", 8080), "router": ("192.168.1.1", 8080), "box": ("192.168.1.50", PORT), "tv6": ("2001:db8:1::20", 8080)}
 OUT = {"stranger": ("198.51.100.77", 8443), "stranger6": ("2001:db8:2::77", 8443), "far": ("203.0.113.80", 8443)}
 
 
 def containers():
+    """Those that run. One that has ended between both questions is not there any more."""
     ids = subprocess.run(["docker", "ps", "-q"], check=True, capture_output=True, text=True).stdout.split()
-    listing = subprocess.run(["docker", "inspect", *ids], check=True, capture_output=True, text=True).stdout
-    return {one["Name"].lstrip("/"): one for one in json.loads(listing)}
+    listing = subprocess.run(["docker", "inspect", *ids], check=False, capture_output=True, text=True).stdout
+    return {one["Name"].lstrip("/"): one for one in sorted(json.loads(listing), key=lambda one: one["Name"])}
+
+
+def settled():
+    """All containers of the box, once all run: the tunnel's is started anew whenever an application has got its owner."""
+    expected = set(os.environ["containers"].split())
+    end = time.monotonic() + LONGEST
+    while True:
+        found = containers()
+        missing = expected - found.keys()
+        if not missing or time.monotonic() > end:
+            return found
+        time.sleep(3)
 
 
 def inside(one):
@@ -116,29 +131,40 @@ def places(found):
     return addresses, listeners
 
 
-def main():
-    resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
-    while True:
-        found = dict(sorted(containers().items()))
-        try:
-            addresses, listeners = places(found)
-            break
-        except FileNotFoundError:
-            # One was started anew just now.
-            continue
+def asked(found):
+    """What each container reaches, by what is asked; nothing if one was started anew meanwhile."""
+    try:
+        addresses, listeners = places(found)
+    except FileNotFoundError:
+        return None
     known = resolved(found)
     # What a name leads to must be that container, and no other.
     by_name = {name: {other: (address, PORT) for (one, other), address in known.items() if one == name and address in addresses[other]}
                for name in found}
-    names = reached(found, by_name)
     by_address = {name: {(other, address): (address, PORT) for other in found if other != name for address in addresses[other]}
                   for name in found}
-    pairs = reached(found, by_address)
-    home = reached(found, {
+    home = {
         name: HOME | {f"gateway of {network}": (settings["Gateway"], PORT)
                       for network, settings in one["NetworkSettings"]["Networks"].items() if settings["Gateway"]}
-        for name, one in found.items()})
-    out = reached(found, {name: OUT for name in found})
+        for name, one in found.items()}
+    try:
+        return [reached(found, targets) for targets in (by_name, by_address, home, {name: OUT for name in found})]
+    except FileNotFoundError:
+        return None
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def main():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (65536, 65536))
+    processes = lambda found: {name: one["State"]["Pid"] for name, one in found.items()}
+    while True:
+        found = settled()
+        answers = asked(found)
+        if answers and processes(containers()) == processes(found):
+            break
+    names, pairs, home, out = answers
     for name in found:
         line = {
             "names": sorted(names[name]),
@@ -147,8 +173,6 @@ def main():
             "out": sorted(out[name]),
         }
         print(f"reach {name} {json.dumps(line)}", flush=True)
-    for listener in listeners:
-        listener.close()
 
 
 main()
