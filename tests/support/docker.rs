@@ -64,6 +64,16 @@ impl Docker {
     }
 }
 
+impl Docker {
+    /// The digests of the manifests by which it has pulled the image `name`.
+    pub fn pulled(&self, name: &str) -> Vec<String> {
+        let format = "{{range .RepoDigests}}{{println .}}{{end}}";
+        let said = self.command(&["image", "inspect", "--format", format, name]).output().unwrap();
+        let said = String::from_utf8(said).unwrap();
+        said.lines().filter_map(|line| Some(line.split_once('@')?.1.to_owned())).collect()
+    }
+}
+
 impl Drop for Docker {
     fn drop(&mut self) {
         let Some(mut running) = self.running.take() else { return };
