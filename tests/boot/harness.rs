@@ -13,7 +13,8 @@ use boxwright::build::{lock_of, locking};
 use boxwright::firmware::{Distribution, Platform};
 use boxwright::lock;
 use boxwright::tools::Tools;
-use boxwright::vm::{BoxDisk, Host, Machine, MachineOptions, Said, Unit, verdict};
+use boxwright::vm::rehearsal::{self, Rehearsal};
+use boxwright::vm::{BoxDisk, Host, Machine, MachineOptions, Options, Said, Unit, verdict};
 
 /// How long a box may take to be good under plain emulation on a busy machine.
 pub const GOOD: Duration = Duration::from_secs(1200);
@@ -196,6 +197,19 @@ impl Bench {
         let path = self.folder.path().join(format!("{name}.raw"));
         std::fs::File::create_new(&path).unwrap().set_len(bytes).unwrap();
         path
+    }
+
+    /// Rehearses a restore, as `boxwright rehearse` does, with what the secrets partition is to begin with.
+    pub fn rehearse(&self, bundle: Vec<u8>, machine: &MachineOptions) -> Rehearsal {
+        let host = Host { tools: &self.tools, platform: &self.platform, distribution: &self.distribution };
+        let options = Options {
+            timeout: GOOD * 2,
+            secrets: Some(bundle),
+            machine: MachineOptions { processors: self.turn.0, ..machine.clone() },
+            echo: std::env::var_os("BOXWRIGHT_CONSOLE").is_some(),
+            ..Options::default()
+        };
+        rehearsal::rehearse(&self.image, &options, &host, &crate::built::context()).unwrap()
     }
 
     /// Switches a machine with `disk` on.

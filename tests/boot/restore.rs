@@ -5,10 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use boxwright::secrets::{Handover, Restore};
 use boxwright::tool::{Running, Tool};
 use boxwright::vm::{BoxDisk, MachineOptions, Network, Unit};
 
 use crate::harness::{Bench, When, probe, value, with_units};
+use crate::profiles::project;
 use crate::support::go;
 use crate::{inventory, secrets};
 
@@ -61,31 +63,53 @@ box status | sed 's/^/status /'
 
 /// The S3 server, with a certificate for the machine's name of this computer.
 struct Server {
+    program: PathBuf,
+    folder: PathBuf,
     running: Option<Running>,
-    certificate: PathBuf,
 }
+
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 
 impl Server {
     fn start(folder: &Path) -> Option<Self> {
         let program = go::s3_server()?;
         fs::create_dir_all(folder.join("data/boxes")).unwrap();
-        let (key, certificate) = (folder.join("key"), folder.join("crt"));
-        let path = ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         let names =
             ["-subj", "/CN=10.0.2.2", "-addext", "subjectAltName=IP:10.0.2.2", "-days", "2", "-nodes"];
         let kind = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
-        let openssl = Tool::new("openssl").env(path.0, path.1).args(kind).args(names);
-        openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate).output().unwrap();
-        let s3 = Tool::new(program).env(path.0, path.1);
+        let openssl = Tool::new("openssl").env("PATH", PATH).args(kind).args(names);
+        openssl.arg("-keyout").arg(folder.join("key")).arg("-out").arg(folder.join("crt")).output().unwrap();
+        let mut server = Self { program, folder: folder.to_owned(), running: None };
+        server.up();
+        Some(server)
+    }
+
+    fn up(&mut self) {
+        let s3 = Tool::new(&self.program).env("PATH", PATH);
         let s3 = s3.env("ROOT_ACCESS_KEY", KEYS[0]).env("ROOT_SECRET_KEY", KEYS[1]);
-        let s3 = s3.args(["--port", &format!("127.0.0.1:{PORT}"), "--cert"]).arg(&certificate).arg("--key");
-        let running = s3.arg(&key).args(["posix", "--nometa"]).arg(folder.join("data")).spawn().unwrap();
-        Some(Self { running: Some(running), certificate })
+        let s3 = s3.args(["--port", &format!("127.0.0.1:{PORT}"), "--cert"]).arg(self.folder.join("crt"));
+        let s3 = s3.arg("--key").arg(self.folder.join("key")).args(["posix", "--nometa"]);
+        self.running = Some(s3.arg(self.folder.join("data")).spawn().unwrap());
+    }
+
+    fn down(&mut self) {
+        if let Some(running) = self.running.take() {
+            drop(running.kill());
+        }
+    }
+
+    /// Its files with their sizes.
+    fn kept(&self) -> String {
+        let find = Tool::new("find").env("PATH", PATH).arg(self.folder.join("data"));
+        let list = find.args(["-type", "f", "-printf", "%s %P\n"]).output().unwrap();
+        let mut lines: Vec<&str> = std::str::from_utf8(&list).unwrap().lines().collect();
+        lines.sort_unstable();
+        lines.join("\n")
     }
 
     /// A unit that lets the box trust it, before there is a network.
     fn trusted(&self) -> Vec<Unit> {
-        let text = fs::read_to_string(&self.certificate).unwrap();
+        let text = fs::read_to_string(self.folder.join("crt")).unwrap();
         let bundle = "/etc/ssl/certs/ca-certificates.crt";
         let script = format!(
             "cat {bundle} - >/run/trusted.crt <<'END'\n{text}END\nmount --bind /run/trusted.crt {bundle}\n"
@@ -96,9 +120,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            drop(running.kill());
-        }
+        self.down();
     }
 }
 
@@ -122,7 +144,7 @@ fn flashed(bench: &Bench, name: &str, size: &str, restore: &[&str]) -> BoxDisk {
 fn a_failed_host_is_replaced() {
     let Some(bench) = Bench::with_containers(PROFILE) else { return };
     let folder = bench.path("s3");
-    let Some(server) = Server::start(&folder) else { return };
+    let Some(mut server) = Server::start(&folder) else { return };
     let options = MachineOptions { network: Network::Open, ..MachineOptions::default() };
 
     let first = flashed(&bench, "first", "12G", &[]);
@@ -140,6 +162,7 @@ fn a_failed_host_is_replaced() {
     // Another size, and a further disk, which gives the ethernet port another name.
     let second = flashed(&bench, "second", "20G", &["--restore", "latest"]);
     let another = MachineOptions { disks: vec![bench.empty("another", 64 << 20)], ..options };
+    cut_off_and_cut_short(&bench, &mut server, &second, &another);
     let begin = Instant::now();
     let mut run =
         bench.start(&second, &with_units(&another, [server.trusted(), probe("read", When::Ready, &look)]));
@@ -159,9 +182,45 @@ fn a_failed_host_is_replaced() {
     assert_eq!(value(&after, "in-use"), "yes", "{after:#?}");
     secrets::assert_nowhere_else(&after);
 
+    rehearsed(&bench, &server, &second);
+
     // The first one was only unplugged: it gives way.
     let options = MachineOptions { network: Network::Open, ..MachineOptions::default() };
     let mut run = bench.start(&first, &with_units(&options, [server.trusted()]));
     run.until_text(LONG, "this box was flashed again");
     run.cut_power();
+}
+
+/// A first start that finds no repository, waits for it, and loses its power in the middle of the restore.
+fn cut_off_and_cut_short(bench: &Bench, server: &mut Server, disk: &BoxDisk, options: &MachineOptions) {
+    server.down();
+    let mut run = bench.start(disk, &with_units(options, [server.trusted()]));
+    run.until_text(LONG, "nothing starts until the backup is restored: ");
+    server.up();
+    let shown = run.until_text(LONG, "restore: Nextcloud");
+    let said = run.cut_power();
+    assert!(shown.contains(" % of "), "{shown}");
+    assert!(!said.iter().any(|line| line.contains("restore: all of it is back")), "{said:#?}");
+}
+
+/// What people do once a month: the same in a machine that changes nothing in the repository.
+fn rehearsed(bench: &Bench, server: &Server, disk: &BoxDisk) {
+    let restore = Some("latest".parse::<Restore>().unwrap());
+    let handover = Handover { incarnation: None, restore, rehearsal: true };
+    let bundle = secrets::bundle(&project().join(PROFILE), &disk.folder.join("secrets.toml"), &handover);
+    let options = MachineOptions { network: Network::Open, ..MachineOptions::default() };
+    let kept = server.kept();
+    let rehearsal = bench.rehearse(bundle, &with_units(&options, [server.trusted()]));
+    assert!(rehearsal.success, "{rehearsal:#?}");
+    eprintln!(
+        "rehearsed in {} s, {:?} of them for the restore",
+        rehearsal.total_seconds, rehearsal.found.seconds
+    );
+    let backups: Vec<&str> = rehearsal.found.backups.keys().map(String::as_str).collect();
+    assert_eq!(backups, ["box", "nextcloud", "uptime-kuma"], "{rehearsal:#?}");
+    assert!(rehearsal.found.backups.values().all(|backup| (0..7200).contains(&backup.age)), "{rehearsal:#?}");
+    for service in ["nextcloud", "uptime-kuma"] {
+        assert_eq!(rehearsal.found.services[service], "runs", "{rehearsal:#?}");
+    }
+    assert_eq!(server.kept(), kept, "a rehearsal writes nothing");
 }

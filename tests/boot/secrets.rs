@@ -86,11 +86,16 @@ pub fn hand_over(disk: &BoxDisk) {
 
 /// Hands the secrets in `file` to the disk of a box with that profile.
 pub fn hand_over_file(disk: &BoxDisk, profile: &Path, file: &Path) {
+    disk.write_secrets(&bundle(profile, file, &Handover::default())).unwrap();
+}
+
+/// What the secrets partition of a box with that profile begins with.
+pub fn bundle(profile: &Path, file: &Path, handover: &Handover) -> Vec<u8> {
     let checked = profiles::checked(profile);
     let needs = Needs::of(&checked, checked.catalog()).unwrap();
     let secrets = Secrets::load(file, &needs).map_err(|findings| findings.render(false)).unwrap();
     assert!(secrets.findings().list.is_empty(), "{}", secrets.findings().render(false));
-    disk.write_secrets(&secrets.bundle(&Handover::default()).unwrap()).unwrap();
+    secrets.bundle(handover).unwrap().to_vec()
 }
 
 /// Prints the secrets' files, for [`assert_placed`], and a digest of what is in them.
