@@ -116,3 +116,27 @@ fn version(path: &Path) -> Option<String> {
     };
     version.to_str().filter(plain).map(str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_is_known_by_the_order_of_its_modules() {
+        let version = |path: &str| version(Path::new(path));
+        assert_eq!(
+            version("usr/lib/modules/6.12.57+deb13-amd64/modules.order").as_deref(),
+            Some("6.12.57+deb13-amd64")
+        );
+        for path in [
+            "usr/lib/modules/6.12/kernel/fs/ext4/ext4.ko.xz",
+            "usr/lib/modules/modules.order",
+            "usr/lib/modules/6.12/build/modules.order",
+            "usr/lib/modules/$(reboot)/modules.order",
+            "usr/share/modules/6.12/modules.order",
+        ] {
+            assert_eq!(version(path), None, "{path}");
+        }
+        assert!(matters(Path::new("usr/sbin/depmod")) && !matters(Path::new("usr/sbin/depmod-of-another")));
+    }
+}
