@@ -61,15 +61,8 @@ fn a_box_shows_what_its_profile_opens_and_leaks_nothing() {
     let printed = server.until_begun(&mut run);
     server.assert_reach(&printed);
     server.assert_scanned("at the first start", true);
-    server.assert_tight(&mut run, "up", Some(true));
-    server.lab.cable_of("vpn", "cut");
-    server.assert_tight(&mut run, "cut", Some(false));
-    server.lab.cable_of("vpn", "mend");
-    server.assert_tight(&mut run, "mended", Some(true));
-    for errand in ["container", "docker", "ufw"] {
-        server.errand(&mut run, errand);
-        server.assert_scanned(&format!("after {errand}"), false);
-    }
+    cut_off(&mut server, &mut run);
+    undisturbed(&mut server, &mut run);
     run.shut_down();
 
     // While Docker makes its networks and starts what publishes ports, and when it is done.
@@ -95,10 +88,7 @@ fn doom_server_shows_nothing_and_leaks_nothing() {
     server.assert_reach(&first);
     server.assert_scanned("at the first start", true);
     tunnelled(&mut server, &mut run);
-    for errand in ["container", "docker", "ufw"] {
-        server.errand(&mut run, errand);
-        server.assert_scanned(&format!("after {errand}"), false);
-    }
+    undisturbed(&mut server, &mut run);
     run.shut_down();
 
     // Without the data disks: what needs them waits for them and for nothing else, also at the second start.
@@ -116,8 +106,16 @@ fn doom_server_shows_nothing_and_leaks_nothing() {
     assert!(list.iter().all(disk), "{list:#?}");
 }
 
-/// The VPN as it should be, cut off, flapping, taken down and replaced: its services have no other way, and find back.
-fn tunnelled(server: &mut Server, run: &mut Run) {
+/// After a container was started anew, Docker was, and ufw's rules were loaded again, nothing else is open.
+fn undisturbed(server: &mut Server, run: &mut Run) {
+    for errand in ["container", "docker", "ufw"] {
+        server.errand(run, errand);
+        server.assert_scanned(&format!("after {errand}"), false);
+    }
+}
+
+/// The VPN as it should be, and cut off: its services have no other way, and find back.
+fn cut_off(server: &mut Server, run: &mut Run) {
     server.assert_tight(run, "up", Some(true));
     let (_, heard) = server.lab.ask("vpn", &["cat", "/run/far"]);
     assert!(heard.contains("10.64.222.21") && heard.contains("up-5"), "{heard}");
@@ -125,6 +123,11 @@ fn tunnelled(server: &mut Server, run: &mut Run) {
     server.assert_tight(run, "cut", Some(false));
     server.lab.cable_of("vpn", "mend");
     server.assert_tight(run, "mended", Some(true));
+}
+
+/// As [`cut_off`], and then flapping, taken down and replaced.
+fn tunnelled(server: &mut Server, run: &mut Run) {
+    cut_off(server, run);
     server.lab.forget();
     server.begin(run, "flapping");
     for _ in 0..10 {
@@ -145,9 +148,11 @@ fn tunnelled(server: &mut Server, run: &mut Run) {
 #[ignore = "a quarter of an hour for a box with fifteen services under emulation: `cargo test --test boot -- --include-ignored servarr`"]
 fn servarr_shows_what_is_for_home_and_opens_ssh_in_need() {
     let Some(mut server) = shipped("profiles/servarr.toml", &[("media", "1000:1000")]) else { return };
-    let mut run = server.start(When::Ready, "");
-    server.until_begun(&mut run);
+    let mut run = server.start(When::Ready, &reach());
+    let first = server.until_begun(&mut run);
+    server.assert_reach(&first);
     server.assert_scanned("at the first start", true);
+    cut_off(&mut server, &mut run);
     let found = server.ask_at_home("/identity");
     assert!(found.starts_with("200 "), "{found}");
     let (v4, v6) = (server.v4.clone(), server.v6.clone());
@@ -162,4 +167,9 @@ fn servarr_shows_what_is_for_home_and_opens_ssh_in_need() {
     assert!(server.lab.scan("tv", &v6, "tcp").contains_key(&22), "rescue is kept when ufw reloads");
     server.errand(&mut run, "closed");
     server.assert_scanned("after the tunnel for SSH was up again", false);
+    undisturbed(&mut server, &mut run);
+    run.shut_down();
+    let mut run = server.start(When::Ready, "");
+    server.until_begun(&mut run);
+    server.assert_scanned("after a restart", true);
 }

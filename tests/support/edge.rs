@@ -18,7 +18,7 @@ pub const NO_TOKEN: &str = "(AccessJWTValidator) due to: no access token in requ
 /// The real cloudflared, release 2026.3.0. Its releases are no semantic versions, so that Go knows it by its commit; newer ones
 /// are not to be had from Go's module proxy.
 pub fn cloudflared() -> Option<PathBuf> {
-    let version = "v0.0.0-20260306125340-d2a87e9b9345";
+    let version = "v0.0.0-20260713102814-2601f87b5728";
     go::program("github.com/cloudflare/cloudflared", "./cmd/cloudflared", version)
 }
 

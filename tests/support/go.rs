@@ -33,6 +33,12 @@ pub fn wireguard() -> Option<PathBuf> {
     program("golang.zx2c4.com/wireguard", ".", "v0.0.0-20260522210424-ecfc5a8d5446")
 }
 
+/// Gluetun, as it was on its main branch in April 2026: the newest that Go's module proxy hands out. Its releases are of a major
+/// version that its path does not name, so that Go knows it by its commits.
+pub fn gluetun() -> Option<PathBuf> {
+    program("github.com/qdm12/gluetun", "./cmd/gluetun", "v0.0.0-20260422123456-628b0a22e2fd")
+}
+
 /// The program in `folder` of `module` at `version`. None, with a printed reason, where there is no go or no module proxy; on
 /// a CI machine that is a failure.
 pub fn program(module: &str, folder: &str, version: &str) -> Option<PathBuf> {
