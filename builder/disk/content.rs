@@ -72,7 +72,7 @@ pub fn every_byte(path: &Path) -> Result<Sha256> {
     let file = File::open(path).with_context(context)?;
     let size = file.metadata().with_context(context)?.len();
     let (mut hasher, mut buffer, mut position) = (Hasher::new(), ZEROES.to_vec(), 0);
-    for range in mapped(&file).with_context(context)?.into_iter().chain([size..size]) {
+    for range in mapped(&file).with_context(context)?.into_iter().chain(std::iter::once(size..size)) {
         while position < range.end {
             interrupt::check()?;
             let hole = position < range.start;

@@ -1,7 +1,5 @@
 //! Which images of the catalog have real programs in the tests: the one place that says so.
 
-use std::path::{Path, PathBuf};
-
 use boxwright::catalog::{Catalog, Role, Service};
 use boxwright::tree::Tree;
 
