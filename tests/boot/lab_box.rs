@@ -45,7 +45,7 @@ while :; do
 		case $errand in
 		container) docker restart $published >/dev/null ;;
 		docker) systemctl restart docker.service && back ;;
-		ufw) ufw reload >/dev/null ;;
+		ufw | reload) ufw reload >/dev/null ;;
 		# As if the tunnel had been down for a quarter of an hour.
 		rescue) systemctl stop boxwright-ssh-tunnel.service && echo -10000 >/run/boxwright/ssh-rescue/last-up && rescue ;;
 		closed) systemctl start boxwright-ssh-tunnel.service && for _ in $(seq 60); do

@@ -163,7 +163,7 @@ fn servarr_shows_what_is_for_home_and_opens_ssh_in_need() {
         assert_eq!(server.lab.scan("tv", to, "tcp").into_keys().collect::<Vec<_>>(), expected, "{to}");
         assert!(server.lab.scan("stranger", to, "tcp").is_empty(), "{to}");
     }
-    server.errand(&mut run, "ufw");
+    server.errand(&mut run, "reload");
     assert!(server.lab.scan("tv", &v6, "tcp").contains_key(&22), "rescue is kept when ufw reloads");
     server.errand(&mut run, "closed");
     server.assert_scanned("after the tunnel for SSH was up again", false);
