@@ -171,7 +171,11 @@ fn a_failed_host_is_replaced() {
     run.until_text(LONG, "restore: all of it is back");
     let restored = begin.elapsed();
     let after = run.probe("read", LONG);
-    eprintln!("from power to data: {} s, to service: {} s", restored.as_secs(), begin.elapsed().as_secs());
+    eprintln!(
+        "once more from power to data: {} s, to service: {} s",
+        restored.as_secs(),
+        begin.elapsed().as_secs()
+    );
     run.cut_power();
     for key in ["rows", "kuma", "files", "passwords", "identity", "nextcloud"] {
         assert_eq!(value(&before, key), value(&after, key), "{before:#?}\n{after:#?}");
