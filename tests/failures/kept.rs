@@ -54,9 +54,8 @@ fn a_package_that_the_disk_has_damaged_in_the_cache_is_told_and_made_anew() {
     let usual = tiny.image();
     fs::remove_dir_all(tiny.project.path("cache/base")).unwrap();
     fs::remove_dir_all(tiny.project.path("out")).unwrap();
-    let folder = tiny.project.path("cache/decompressed");
-    let size = |name: &String| fs::metadata(folder.join(name)).unwrap().len();
-    let damaged = folder.join(names(&folder).into_iter().max_by_key(size).unwrap());
+    let name = tiny.package("kmod").sha256.to_string();
+    let damaged = tiny.project.path("cache/decompressed").join(name);
     let mut bytes = fs::read(&damaged).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
