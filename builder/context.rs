@@ -24,3 +24,20 @@ pub struct Context {
     /// By how many days the clock is ahead that programs see: for a build that is compared with one that sees the real one.
     pub days_ahead: u16,
 }
+
+#[cfg(test)]
+impl Context {
+    /// One for unit tests: it has the cache in the folder `cache`, and nothing else to work with.
+    pub fn of_cache(cache: &std::path::Path) -> Self {
+        Self {
+            project: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
+            cache: cache.to_owned(),
+            ui: Ui::silent(),
+            jobs: 1,
+            mirror: None,
+            registry_mirror: None,
+            offline: true,
+            days_ahead: 0,
+        }
+    }
+}

@@ -110,25 +110,11 @@ mod tests {
     use anyhow::bail;
 
     use super::*;
-    use crate::ui::Ui;
-
-    fn context(cache: &Path) -> Context {
-        Context {
-            project: PathBuf::new(),
-            cache: cache.to_owned(),
-            ui: Ui::silent(),
-            jobs: 1,
-            mirror: None,
-            registry_mirror: None,
-            offline: true,
-            days_ahead: 0,
-        }
-    }
 
     #[test]
     fn a_failed_stage_leaves_nothing_and_the_next_run_works() {
         let cache = tempfile::tempdir().unwrap();
-        let context = context(cache.path());
+        let context = Context::of_cache(cache.path());
         let stage = Stage::new(&context, "layer", &Sha256::of_bytes(b"inputs"));
         let failed = stage.get(&context, |folder| {
             fs::write(folder.join("half"), "")?;
@@ -142,7 +128,7 @@ mod tests {
     #[test]
     fn what_is_left_of_a_killed_run_is_gone_even_if_nothing_has_to_be_made() {
         let cache = tempfile::tempdir().unwrap();
-        let context = context(cache.path());
+        let context = Context::of_cache(cache.path());
         let stage = Stage::new(&context, "layer", &Sha256::of_bytes(b"inputs"));
         stage.get(&context, |_| Ok(())).unwrap();
         // As a run leaves it that is killed after its result has got its name.
@@ -154,7 +140,7 @@ mod tests {
     #[test]
     fn two_builds_at_once_make_it_once() {
         let cache = tempfile::tempdir().unwrap();
-        let context = context(cache.path());
+        let context = Context::of_cache(cache.path());
         let made = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..4 {

@@ -144,16 +144,29 @@ impl Deb {
         self.read(self.data, visit)
     }
 
-    /// As [`Self::data`], from what [`Self::decompress`] has read.
+    /// As [`Self::data`], from the archive that [`Self::decompress`] has read.
     ///
     /// # Errors
     /// Those of [`Self::data`].
     pub fn data_from(
         &self,
-        decompressed: &mut dyn Read,
-        visit: impl FnMut(Member, &mut dyn Read) -> Result<()>,
+        decompressed: impl Read,
+        mut visit: impl FnMut(Member, &mut dyn Read) -> Result<()>,
     ) -> Result<()> {
-        self.visit(decompressed, visit)
+        let run = || -> Result<()> {
+            let mut archive = tar::Archive::new(decompressed);
+            for entry in archive.entries()? {
+                interrupt::check()?;
+                let mut entry = entry?;
+                let member = member(&entry)?;
+                let path = member.path.clone();
+                visit(member, &mut entry).with_context(|| format!("unpacking {}", path.display()))?;
+            }
+            // The checksum of a compressed stream is at its very end.
+            io::copy(&mut archive.into_inner(), &mut io::sink())?;
+            Ok(())
+        };
+        run().with_context(|| format!("reading the package {}", self.path.display()))
     }
 
     /// The data archive, decompressed.
@@ -177,28 +190,7 @@ impl Deb {
     fn read(&self, part: Part, visit: impl FnMut(Member, &mut dyn Read) -> Result<()>) -> Result<()> {
         let decoder =
             decoder(&self.path, part).with_context(|| format!("opening {}", self.path.display()))?;
-        self.visit(decoder, visit)
-    }
-
-    fn visit(
-        &self,
-        archive: impl Read,
-        mut visit: impl FnMut(Member, &mut dyn Read) -> Result<()>,
-    ) -> Result<()> {
-        let run = || -> Result<()> {
-            let mut archive = tar::Archive::new(archive);
-            for entry in archive.entries()? {
-                interrupt::check()?;
-                let mut entry = entry?;
-                let member = member(&entry)?;
-                let path = member.path.clone();
-                visit(member, &mut entry).with_context(|| format!("unpacking {}", path.display()))?;
-            }
-            // The checksum of a compressed stream is at its very end.
-            io::copy(&mut archive.into_inner(), &mut io::sink())?;
-            Ok(())
-        };
-        run().with_context(|| format!("reading the package {}", self.path.display()))
+        self.data_from(decoder, visit)
     }
 }
 

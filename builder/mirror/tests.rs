@@ -6,20 +6,6 @@ use serde_json::json;
 
 use super::*;
 use crate::images::Skopeo;
-use crate::ui::Ui;
-
-fn context(cache: &Path) -> Context {
-    Context {
-        project: PathBuf::from(env!("CARGO_MANIFEST_DIR")),
-        cache: cache.to_owned(),
-        ui: Ui::silent(),
-        jobs: 1,
-        mirror: None,
-        registry_mirror: None,
-        offline: true,
-        days_ahead: 0,
-    }
-}
 
 fn put(path: PathBuf, bytes: &[u8]) -> Sha256 {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -70,7 +56,7 @@ fn image(context: &Context, name: &str) -> Image {
 #[test]
 fn what_is_kept_comes_back_and_what_is_missing_or_another_is_named_at_once() {
     let [cache, kept] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let full = context(cache.path());
+    let full = Context::of_cache(cache.path());
     let lock = lock(cache.path());
     let images: Vec<Image> = ["one", "two"].map(|name| image(&full, name)).into();
     let skopeo = Skopeo::at(Path::new("/nonexistent"), &full).unwrap();
@@ -85,7 +71,7 @@ fn what_is_kept_comes_back_and_what_is_missing_or_another_is_named_at_once() {
     assert!(kept.path().join("pool/main/tool.deb").is_file());
 
     let other = tempfile::tempdir().unwrap();
-    let empty = context(other.path());
+    let empty = Context::of_cache(other.path());
     adopt(&lock, &images, kept.path(), &empty).unwrap();
     assert_eq!(lock::fetch(&packages(&lock), &lock, &empty).unwrap().len(), 2);
     assert_eq!(images::fetch(&images, &skopeo, &empty).unwrap().len(), 2);
@@ -94,7 +80,7 @@ fn what_is_kept_comes_back_and_what_is_missing_or_another_is_named_at_once() {
     let layer = Sha256::of_bytes(b"a layer").to_string();
     fs::remove_file(kept.path().join("containers/blobs/sha256").join(&layer)).unwrap();
     let third = tempfile::tempdir().unwrap();
-    let error = adopt(&lock, &images, kept.path(), &context(third.path())).unwrap_err();
+    let error = adopt(&lock, &images, kept.path(), &Context::of_cache(third.path())).unwrap_err();
     assert!(error.is::<InputError>());
     let text = error.to_string();
     assert!(

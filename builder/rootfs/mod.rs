@@ -167,11 +167,9 @@ fn configure(
     std::thread::scope(|scope| {
         let index = modules.as_ref().map(|modules| scope.spawn(|| modules.index(inside, context)));
         let configured = configure::configure(inside, packages.len(), modules.as_ref(), step);
-        let indexed = index.map(|index| index.join());
-        configured?;
-        indexed
-            .unwrap_or(Ok(Ok(())))
-            .unwrap_or_else(|_| Err(anyhow!("making an index of modules has crashed")))
+        let crashed = |_| Err(anyhow!("making an index of modules has crashed"));
+        let indexed = index.map_or(Ok(()), |index| index.join().unwrap_or_else(crashed));
+        configured.and(indexed)
     })?;
     let fixed = Fixed { users: &options.users, groups: &options.groups };
     let numbering = accounts::renumber(tree, fixed)?;

@@ -199,9 +199,12 @@ impl Bench {
         path
     }
 
+    fn host(&self) -> Host<'_> {
+        Host { tools: &self.tools, platform: &self.platform, distribution: &self.distribution }
+    }
+
     /// Rehearses a restore, as `boxwright rehearse` does, with what the secrets partition is to begin with.
     pub fn rehearse(&self, bundle: Vec<u8>, machine: &MachineOptions) -> Rehearsal {
-        let host = Host { tools: &self.tools, platform: &self.platform, distribution: &self.distribution };
         let options = Options {
             timeout: GOOD * 2,
             secrets: Some(bundle),
@@ -209,14 +212,13 @@ impl Bench {
             echo: std::env::var_os("BOXWRIGHT_CONSOLE").is_some(),
             ..Options::default()
         };
-        rehearsal::rehearse(&self.image, &options, &host, &crate::built::context()).unwrap()
+        rehearsal::rehearse(&self.image, &options, &self.host(), &crate::built::context()).unwrap()
     }
 
     /// Switches a machine with `disk` on.
     pub fn start(&self, disk: &BoxDisk, options: &MachineOptions) -> Run {
-        let host = Host { tools: &self.tools, platform: &self.platform, distribution: &self.distribution };
         let options = MachineOptions { processors: self.turn.0, ..options.clone() };
-        let machine = Machine::start(disk, &options, &host).unwrap();
+        let machine = Machine::start(disk, &options, &self.host()).unwrap();
         if std::env::var_os("BOXWRIGHT_CONSOLE").is_some() {
             machine.echo();
         }

@@ -15,8 +15,8 @@ pub const TEAM: &str = "example.cloudflareaccess.com";
 /// What cloudflared writes of each request that its check answers with 403 for want of a token.
 pub const NO_TOKEN: &str = "(AccessJWTValidator) due to: no access token in request";
 
-/// The real cloudflared, release 2026.3.0. Its releases are no semantic versions, so that Go knows it by its commit; newer ones
-/// are not to be had from Go's module proxy.
+/// The real cloudflared, as its main branch was in July 2026: the newest that Go's module proxy hands out. Its releases are no
+/// semantic versions, so that Go knows it by its commits.
 pub fn cloudflared() -> Option<PathBuf> {
     let version = "v0.0.0-20260713102814-2601f87b5728";
     go::program("github.com/cloudflare/cloudflared", "./cmd/cloudflared", version)
