@@ -34,6 +34,7 @@ pub mod plan;
 pub mod profile;
 pub mod provenance;
 pub mod prune;
+pub mod rooted;
 pub mod rootfs;
 pub mod sandbox;
 pub mod secrets;

@@ -1,21 +1,21 @@
 //! The members of packages as files below a folder.
 //!
-//! A package and a folder go in. Every path is resolved as if that folder were the root, by the kernel, so that neither
-//! `..` nor a symbolic link leads out of it. What is there already is never replaced: the caller decides.
+//! A package and a folder go in. Every path is resolved as if that folder were the root. What is there already is never replaced: the caller decides.
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
 use crate::debian::deb::{Member, MemberKind};
+use crate::rooted;
 
 /// A folder that packages are unpacked into.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Target {
     /// # Errors
     /// If it is missing.
     pub fn describe_directory(&self, member: &Member, path: &Path, newest: i64) -> Result<(u64, u64)> {
-        let folder = self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        let folder = rooted::open(&self.root, path, OFlags::RDONLY | OFlags::DIRECTORY)?;
         self.describe(&folder, member, newest)?;
         let stat = rustix::fs::fstat(&folder)?;
         Ok((stat.st_dev, stat.st_ino))
@@ -169,7 +169,7 @@ impl Target {
     /// Tells an equal folder or link at `path` from anything else.
     fn compare(&self, member: &Member, path: &Path) -> Result<Placed> {
         let same = match &member.kind {
-            MemberKind::Dir => match self.resolve(path, OFlags::PATH | OFlags::DIRECTORY) {
+            MemberKind::Dir => match rooted::open(&self.root, path, OFlags::PATH | OFlags::DIRECTORY) {
                 Ok(_) => true,
                 Err(error) if error == Errno::NOTDIR || error == Errno::NOENT => false,
                 Err(error) => return Err(error).context("opening what is there already"),
@@ -187,7 +187,7 @@ impl Target {
     /// The folder at `path`, made if it is missing.
     fn folder(&self, path: &Path) -> Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
-        match self.resolve(path, flags) {
+        match rooted::open(&self.root, path, flags) {
             Err(Errno::NOENT) => {}
             other => return other.with_context(|| format!("opening the folder /{}", path.display())),
         }
@@ -202,19 +202,8 @@ impl Target {
                 return Err(error).with_context(|| format!("creating the folder /{}", path.display()));
             }
         }
-        self.resolve(path, flags).with_context(|| format!("opening the folder /{}", path.display()))
-    }
-
-    fn resolve(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let flags = flags | OFlags::CLOEXEC;
-        loop {
-            match rustix::fs::openat2(self.root.as_fd(), path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
-                // A rename elsewhere in the tree made the kernel unsure.
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                other => return other,
-            }
-        }
+        rooted::open(&self.root, path, flags)
+            .with_context(|| format!("opening the folder /{}", path.display()))
     }
 }
 

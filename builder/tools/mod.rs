@@ -10,14 +10,16 @@ use std::fs;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use anyhow::{Context as _, Result, bail};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::atomic;
 use crate::context::Context;
 use crate::debian::deb::{Deb, DebFile, MemberKind};
 use crate::debian::unpack::{self, Owners, Target};
 use crate::digest::{Hasher, Sha256};
+use crate::rooted;
 use crate::tool::Tool;
 use crate::usage;
 
@@ -144,16 +146,16 @@ impl Tools {
     /// tools only.
     ///
     /// # Errors
-    /// If no package of the tools has it.
+    /// If no package of the tools has it, or the folder of the tools is gone.
     pub fn path(&self, path: &str) -> Result<PathBuf> {
-        let find = || -> std::io::Result<PathBuf> {
-            let flags = OFlags::PATH | OFlags::CLOEXEC;
-            let root = rustix::fs::open(&self.root, flags, Mode::empty())?;
-            let path = path.trim_start_matches('/');
-            let file = rustix::fs::openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
-            fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+        let root = rustix::fs::open(&self.root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+            .with_context(|| format!("opening {}", self.root.display()))?;
+        let file = match rooted::open(&root, Path::new(path.trim_start_matches('/')), OFlags::PATH) {
+            Err(Errno::NOENT) => bail!("no package of the tools has /{path}"),
+            other => other.with_context(|| format!("opening /{path} of the tools"))?,
         };
-        find().with_context(|| format!("no package of the tools has /{path}"))
+        let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+        fs::read_link(&link).with_context(|| format!("reading {link}"))
     }
 
     /// By how many days the clock is ahead that the programs see.
