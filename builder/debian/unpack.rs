@@ -1,6 +1,7 @@
 //! The members of packages as files below a folder.
 //!
-//! A package and a folder go in. Every path is resolved as if that folder were the root. What is there already is never replaced: the caller decides.
+//! A package and a folder go in. Every path is resolved as if that folder were the root. What is there
+//! already is never replaced: the caller decides.
 
 use std::fs::File;
 use std::io::{self, Read};
