@@ -49,7 +49,7 @@ fn said(program: &Path, key: &str, shared: &str) -> String {
     );
     fs::write(&secrets, text).unwrap();
     fs::set_permissions(&secrets, fs::Permissions::from_mode(0o600)).unwrap();
-    let script = profiles::project().join("tests/online/wireguard.py");
+    let script = profiles::project().join("tests/wireguard/server.py");
     let call =
         Tool::new("unshare").env("PATH", PATH).args(["--map-root-user", "--net", "--mount", "python3", "-B"]);
     let call = call.arg(script).arg(program).args([SERVER, BOX_PUBLIC, SHARED_HEX]);

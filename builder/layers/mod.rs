@@ -5,7 +5,7 @@
 
 mod read;
 pub mod squashfs;
-mod verity;
+pub mod verity;
 
 pub use read::{Place, read};
 
@@ -70,7 +70,7 @@ pub fn seal(source: impl FnOnce(&mut dyn Write) -> Result<()>, sealing: Sealing<
     let context = || format!("sealing {}", sealing.target.display());
     let image = file.file();
     let length = image.seek(SeekFrom::End(0)).with_context(context)?;
-    let data_bytes = length.next_multiple_of(verity::BLOCK);
+    let data_bytes = verity::begin(length);
     image.set_len(data_bytes).with_context(context)?;
     let (tree, root_hash) = verity::tree(image, 0..data_bytes, sealing.context.jobs).with_context(context)?;
     image.seek(SeekFrom::Start(data_bytes)).and_then(|_| image.write_all(&tree)).with_context(context)?;

@@ -75,7 +75,7 @@ fn check(place: &Place<'_>, jobs: usize) -> Result<()> {
     if head.bytes > LARGEST {
         bail!(too_large());
     }
-    let data = head.bytes.next_multiple_of(verity::BLOCK);
+    let data = verity::begin(head.bytes);
     let (_, root_hash) = verity::tree(&file, place.start..place.start + data, jobs).with_context(reading)?;
     if guid(&root_hash) != place.guid {
         bail!(damaged());

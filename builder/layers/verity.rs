@@ -16,7 +16,7 @@ use crate::digest::Sha256;
 use crate::interrupt;
 
 /// Bytes in a block, of data and of hashes.
-pub(super) const BLOCK: u64 = 4096;
+const BLOCK: u64 = 4096;
 
 /// Data blocks that one thread hashes at a time.
 const CHUNK: u64 = 4096;
@@ -26,6 +26,11 @@ const SALT: [u8; 32] = *b"boxwright/verity/salt/version/01";
 
 /// The identity of the hash tree, which nothing looks at.
 const UUID: [u8; 16] = *b"boxwright/verity";
+
+/// Where the tree of a filesystem of `bytes` begins, from the begin of the layer: it is padded to whole blocks.
+pub fn begin(bytes: u64) -> u64 {
+    bytes.next_multiple_of(BLOCK)
+}
 
 /// The hash tree of the bytes `place` of `image`, whose number is a multiple of [`BLOCK`]: superblock and all levels, the one
 /// of the fewest blocks first; and the root hash.

@@ -14,10 +14,9 @@ use crate::digest::{Hasher, Sha256};
 use crate::disk::Partition;
 use crate::interrupt;
 use crate::layers::squashfs::{self, Head, Listing, Node};
+use crate::layers::verity;
 use crate::tools::Tools;
 
-/// dm-verity's tree begins at a multiple of this.
-const BLOCK: u64 = 4096;
 /// Of so many files that differ the first byte is told; reading more would take long.
 const DETAILED: usize = 200;
 
@@ -39,7 +38,7 @@ pub(super) fn compare(
     found: &mut Found<'_>,
 ) -> Result<()> {
     let [Some(one), Some(other)] = [head(pair[0])?, head(pair[1])?] else { return Ok(()) };
-    if spot.offset >= one.bytes.max(other.bytes).next_multiple_of(BLOCK) {
+    if spot.offset >= verity::begin(one.bytes.max(other.bytes)) {
         found.add_spot("hash tree, or what lies behind it,", spot);
         return Ok(());
     }

@@ -18,6 +18,10 @@ import sys
 import threading
 import time
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "support"))
+
+import wireguard_go  # noqa: E402
+
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # The world, all of it on one side of the cable: the VPN's server, and two hosts, of which nobody needs a VPN to be reached.
 SERVER, FAR, STRANGER = "198.51.100.20", "203.0.113.80", "198.51.100.77"
@@ -46,7 +50,7 @@ def run(*words, **options):
     return subprocess.run([str(word) for word in words], check=True, env={"PATH": PATH}, **options)
 
 
-def world(wireguard, key, public, shared):
+def world(program, key, public, shared):
     """The cable to the namespace `box`, and the VPN's server at its end."""
     run("mount", "-t", "tmpfs", "tmpfs", "/run")
     run("ip", "link", "set", "lo", "up")
@@ -59,14 +63,8 @@ def world(wireguard, key, public, shared):
     for words in (["address", "add", f"{CONTAINER}/24", "dev", "eth0"], ["link", "set", "lo", "up"], ["link", "set", "eth0", "up"],
                   ["route", "add", "default", "via", GATEWAY]):
         run("ip", "-netns", "box", *words)
-    run(wireguard, "wg0")
-    with socket.socket(socket.AF_UNIX) as control:
-        control.connect("/var/run/wireguard/wg0.sock")
-        words = ["set=1", f"private_key={key}", "listen_port=51820", f"public_key={public}", f"preshared_key={shared}",
-                 "allowed_ip=10.64.222.21/32"]
-        control.sendall(("\n".join(words) + "\n\n").encode())
-        answer = control.recv(4096).decode()
-        assert "errno=0" in answer, answer
+    run(program, "wg0")
+    wireguard_go.tell("wg0", key, public, "10.64.222.21/32", shared)
     run("ip", "address", "add", "10.64.0.1/10", "dev", "wg0")
     run("ip", "link", "set", "wg0", "up")
 
@@ -142,10 +140,10 @@ def tried():
 
 
 def main():
-    gluetun, wireguard, key, public, shared, secrets = sys.argv[1:]
+    gluetun, server, key, public, shared, secrets = sys.argv[1:]
     environment = json.load(sys.stdin)
     peers, left = [], []
-    world(wireguard, key, public, shared)
+    world(server, key, public, shared)
     listen(peers)
     assert tried() == [STRANGER, FAR], "nothing is reached without a VPN either"
     peers.clear()

@@ -9,6 +9,10 @@ import subprocess
 import sys
 import threading
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "support"))
+
+import wireguard_go  # noqa: E402
+
 FAR = "203.0.113.80"
 
 
@@ -17,16 +21,9 @@ def ip(*words):
 
 
 def tunnel(program, private, public, address):
-    """Starts the tunnel; it is told what to do over its socket (https://www.wireguard.com/xplatform/)."""
     # It goes into the background once it listens.
     subprocess.run([program, "tun0"], check=True, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
-    with socket.socket(socket.AF_UNIX) as control:
-        control.connect("/var/run/wireguard/tun0.sock")
-        words = ["set=1", f"private_key={private}", "listen_port=51820", f"public_key={public}", f"allowed_ip={address}"]
-        control.sendall(("\n".join(words) + "\n\n").encode())
-        answer = control.recv(4096).decode()
-        if "errno=0" not in answer:
-            sys.exit(f"the tunnel refused: {answer}")
+    wireguard_go.tell("tun0", private, public, address)
     ip("address", "add", "10.64.0.1/10", "dev", "tun0")
     ip("link", "set", "tun0", "up")
 
