@@ -36,11 +36,16 @@ fn project() -> PathBuf {
 
 /// The profile `text`, checked.
 fn checked(text: &str) -> CheckedProfile {
+    checked_in(&project(), text)
+}
+
+/// The same, with the services of another project.
+fn checked_in(root: &Path, text: &str) -> CheckedProfile {
     let loaded = load::parse(Path::new("every.toml"), text.as_bytes().to_vec());
     let mut findings = loaded.findings;
     let document = loaded.document.expect("a profile");
     let mut faults = Findings::new();
-    let world = World::load(&project(), &document.profile, &mut faults).unwrap();
+    let world = World::load(root, &document.profile, &mut faults).unwrap();
     findings.extend(faults);
     let (checked, findings) = check::check(&document, world, findings);
     checked.unwrap_or_else(|| panic!("{}", findings.render(false)))
@@ -212,8 +217,11 @@ fn obeys(plan: &Plan, planned: &boxwright::plan::ContainerPlan, config: &serde_j
         assert!(volume["bind"]["create_host_path"].is_null(), "{name}: {volume}");
         // Docker's socket: the profile has acknowledged it.
         let socket: &[&str] = if name == "casaos" { &["/run/docker.sock"] } else { &[] };
-        let allowed = [["/srv/", "/etc/boxwright/services/"].as_slice(), socket].concat();
-        assert!(allowed.iter().any(|start| source.starts_with(start)), "{name}: {source}");
+        // Of a disk only all of it: what is on it is mounted elsewhere.
+        let folders = ["/srv/state/", "/etc/boxwright/services/", "/run/boxwright/folders/"];
+        let allowed = [folders.as_slice(), socket].concat();
+        let start = allowed.iter().any(|start| source.starts_with(start));
+        assert!(start || source == "/srv/media", "{name}: {source}");
     }
 }
 
@@ -311,6 +319,38 @@ fn access_stands_in_each_rule_and_nothing_else_is_served() {
 }
 
 #[test]
+fn a_folder_that_another_container_could_replace_is_mounted() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = Tool::new("cp").arg("-R").args([project().join("overlays"), folder.path().to_owned()]);
+    copy.run().unwrap_or_else(|error| panic!("{error:#}"));
+    std::os::unix::fs::symlink(project().join("firmware"), folder.path().join("firmware")).unwrap();
+    let path = folder.path().join("overlays/services/seerr/service.toml");
+    let one = r#"{ state = "config", at = "/app/config" }"#;
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(one));
+    fs::write(&path, text.replace(one, &format!(r#"{one}, {{ state = "config/logs", at = "/logs" }}"#)))
+        .unwrap();
+    let profile = checked_in(folder.path(), include_str!("services/every.toml"));
+    let plan = Plan::new(&profile, profile.catalog()).unwrap();
+    let volumes = |service: &str, container: usize| -> Vec<(String, Option<String>, String)> {
+        let volumes = plan.service(service).unwrap().containers[container].volumes.iter();
+        volumes.map(|one| (one.source.clone(), one.top.clone(), one.given.clone())).collect()
+    };
+    let of = |source: &str, top: Option<&str>, given: &str| {
+        (source.to_owned(), top.map(str::to_owned), given.to_owned())
+    };
+    let config = "/srv/state/seerr/config";
+    let expected = [
+        of(config, Some("/srv/state/seerr"), config),
+        of("/srv/state/seerr/config/logs", Some("/srv/state/seerr"), "/run/boxwright/folders/seerr/seerr-1"),
+    ];
+    assert_eq!(volumes("seerr", 0), expected);
+    let expected = [of("/srv/media/immich", Some("/srv/media"), "/run/boxwright/folders/immich/immich-0")];
+    assert_eq!(volumes("immich", 2), expected);
+    assert_eq!(volumes("sonarr", 0)[1], of("/srv/media", None, "/srv/media"));
+}
+
+#[test]
 fn units_wait_for_what_they_need() {
     let profile = every();
     let plan = Plan::new(&profile, profile.catalog()).unwrap();
@@ -383,7 +423,7 @@ fn the_programs_do_their_work_on_a_box_of_stand_ins() {
     let run = run.args([folder.path(), &here]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let said = run.output().unwrap_or_else(|error| panic!("{error:#}"));
     let said = String::from_utf8(said).unwrap();
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 32, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 35, "{said}");
 }
 
 /// `every.toml` without the services of these names, rendered.
@@ -416,7 +456,7 @@ fn setups_wire_stand_ins_of_the_applications_together() {
     let (every, plex, jellyfin) =
         (rendered_without(&[]), rendered_without(&["jellyfin"]), rendered_without(&["plex"]));
     let Some(wired) = held("wiring.py", &[&every]) else { return };
-    assert_eq!(wired, 7);
+    assert_eq!(wired, 9);
     assert_eq!(held("media.py", &[&every, &plex, &jellyfin]), Some(7));
     assert_eq!(held("accounts.py", &[&every]), Some(6));
 }

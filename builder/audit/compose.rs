@@ -240,7 +240,7 @@ impl Subject<'_> {
                 }
                 continue;
             }
-            if !self.may_use(&source) {
+            if !self.may_use(&source, planned) {
                 let message = format!("{source} is neither its state, nor its disk, nor a file of its own");
                 report.add("foreign-path", &message, "declare it under `volumes` in service.toml");
             }
@@ -253,28 +253,32 @@ impl Subject<'_> {
                     "write the long form with bind: { create_host_path: false }",
                 );
             }
-            if planned.private && self.on_a_share(&source) {
+            if planned.private && self.on_a_share(&source, planned) {
                 let message = format!("{source} is on a disk in the network, which databases do not survive");
                 report.add("database-on-a-share", &message, "keep it in a `state` folder");
             }
         }
     }
 
-    fn may_use(&self, source: &str) -> bool {
+    /// Of a disk only all of it, or what the plan has mounted: a path on it leads where a container wants.
+    fn may_use(&self, source: &str, planned: &ContainerPlan) -> bool {
         let name = &self.service.name;
         let own = [
             self.service.state.clone(),
             format!("/etc/boxwright/services/{name}"),
             format!("/run/boxwright/secrets/{name}"),
         ];
-        let disks = self.service.disks.iter().map(|disk| disk.path.clone());
+        let whole = self.service.disks.iter().any(|disk| disk.path == source);
+        let mounted = planned.volumes.iter().any(|volume| volume.given == source);
         let below = |folder: String| {
             source == folder || source.strip_prefix(&folder).is_some_and(|rest| rest.starts_with('/'))
         };
-        !source.split('/').any(|part| part == "..") && own.into_iter().chain(disks).any(below)
+        whole || mounted || (!source.split('/').any(|part| part == "..") && own.into_iter().any(below))
     }
 
-    fn on_a_share(&self, source: &str) -> bool {
+    fn on_a_share(&self, source: &str, planned: &ContainerPlan) -> bool {
+        let known = planned.volumes.iter().find(|volume| volume.given == source);
+        let source = known.map_or(source, |volume| &volume.source);
         self.service.disks.iter().filter(|disk| source.starts_with(&disk.path)).any(|disk| {
             let planned = self.profile.disks.get(&disk.name).and_then(|disk| disk.source());
             matches!(planned, Some(DiskSource::Nfs(_) | DiskSource::Cifs(_)))

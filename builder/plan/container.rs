@@ -126,6 +126,12 @@ pub struct VolumePlan {
     pub kind: VolumeKind,
     /// Its absolute path on the box.
     pub source: String,
+    /// The folder above it that only root can replace. None for a whole disk, and for what is no folder.
+    pub top: Option<String>,
+    /// What Docker is told of it: the same path, or a mount that no container can lead elsewhere. Other containers can write in
+    /// what is above a folder of a disk or of another folder, and could put a link in its place; the box mounts what it finds
+    /// there without following any.
+    pub given: String,
     /// Its absolute path in the container.
     pub target: String,
     /// Whether it can only be read.
@@ -142,6 +148,9 @@ pub struct VolumePlan {
 
 /// Docker's socket on the box.
 pub const DOCKER_SOCKET: &str = "/run/docker.sock";
+
+/// Where the box mounts folders that containers could replace.
+const FOLDERS: &str = "/run/boxwright/folders";
 
 /// What planning a container looks at.
 pub(super) struct Around<'a> {
@@ -166,12 +175,16 @@ impl Around<'_> {
         }
     }
 
-    fn volumes(&self, container: &Container) -> Vec<VolumePlan> {
+    fn volumes(&self, key: &str, container: &Container) -> Vec<VolumePlan> {
         let mut planned = Vec::new();
+        let name = &self.service.name;
+        let mounted = |index: usize| format!("{FOLDERS}/{name}/{key}-{index}");
         for volume in container.volumes.iter().filter(|one| !one.without_disk || self.disks.is_empty()) {
             let (uid, gid) = self.ids(volume.owner.unwrap_or(container.user));
             let one = |kind, source: String, target: &str, make| VolumePlan {
                 kind,
+                top: None,
+                given: source.clone(),
                 source,
                 target: target.to_owned(),
                 read_only: volume.read_only || kind == VolumeKind::Config,
@@ -180,9 +193,14 @@ impl Around<'_> {
                 mode: volume.mode.clone().unwrap_or_else(|| "0700".to_owned()),
                 make,
             };
-            let name = &self.service.name;
             if let Some(folder) = &volume.state {
-                planned.push(one(VolumeKind::State, format!("/srv/state/{name}/{folder}"), &volume.at, true));
+                let top = format!("/srv/state/{name}");
+                let mut volume = one(VolumeKind::State, format!("{top}/{folder}"), &volume.at, true);
+                if folder.contains('/') {
+                    volume.given = mounted(planned.len());
+                }
+                volume.top = Some(top);
+                planned.push(volume);
             }
             if let Some(file) = &volume.config {
                 let source = format!("/etc/boxwright/services/{name}/{file}");
@@ -201,6 +219,10 @@ impl Around<'_> {
                 let make = matches!(folder, DiskFolder::Folder(_)) && !disk.read_only;
                 let mut volume = one(VolumeKind::Disk, source, &target, make);
                 volume.read_only |= disk.read_only;
+                if matches!(folder, DiskFolder::Folder(_)) {
+                    volume.top = Some(disk.path.clone());
+                    volume.given = mounted(planned.len());
+                }
                 planned.push(volume);
             }
         }
@@ -208,6 +230,8 @@ impl Around<'_> {
             planned.push(VolumePlan {
                 kind: VolumeKind::Socket,
                 source: DOCKER_SOCKET.to_owned(),
+                top: None,
+                given: DOCKER_SOCKET.to_owned(),
                 target: "/var/run/docker.sock".to_owned(),
                 read_only: false,
                 uid: 0,
@@ -249,7 +273,7 @@ impl Around<'_> {
             read_only: container.read_only,
             no_new_privileges: container.no_new_privileges,
             tmpfs: container.tmpfs.iter().map(with_ids).collect(),
-            volumes: self.volumes(container),
+            volumes: self.volumes(key, container),
             devices: container.devices.clone(),
             gpu: container.gpu && self.usage.gpu,
             egress: container.egress,

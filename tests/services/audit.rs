@@ -69,6 +69,18 @@ const TABLE: &[(&str, &str, &str, &str)] = &[
         "foreign-path",
     ),
     (
+        "immich/compose.yaml",
+        "source: \"/run/boxwright/folders/immich/immich-0\"",
+        "source: \"/srv/media/immich\"",
+        "foreign-path",
+    ),
+    (
+        "immich/compose.yaml",
+        "source: \"/run/boxwright/folders/immich/immich-0\"",
+        "source: \"/run/boxwright/folders/nextcloud/nextcloud-1\"",
+        "foreign-path",
+    ),
+    (
         "seerr/compose.yaml",
         "source: \"/srv/state/seerr/config\"",
         "source: \"/var/run/docker.sock\"",

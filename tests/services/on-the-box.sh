@@ -169,6 +169,45 @@ python3 "$service" start gluetun
 grep -q '^apikey = "0123456789abcdef0123456789abcdef"$' /srv/state/gluetun/data/auth/config.toml
 holds "no seed follows a link that a container has left"
 
+# Immich has a folder of a disk all of which others can write. What Docker is given of it, and what is known of a folder.
+given=/run/boxwright/folders/immich/immich-0
+known() {
+	stat -c %a:%u:%g:%i "$1"
+}
+python3 "$service" start immich
+[ "$(stat -c %a:%u:%g /srv/media/immich)" = 700:1003:1004 ]
+grep -q "source: \"$given\"" /etc/boxwright/services/immich/compose.yaml
+lacks /srv/media </etc/boxwright/services/immich/compose.yaml
+[ "$(known "$given")" = "$(known /srv/media/immich)" ]
+[ "$(findmnt --noheadings --output PROPAGATION "$given")" = private ]
+before=$(known /srv/media/immich)
+victim=$(known /run/victims)
+mv /srv/media/immich /srv/media/aside
+ln -s /run/victims /srv/media/immich
+[ "$(known "$given")" = "$before" ]
+holds "what Docker is given of a shared disk stays the same folder"
+for planted in /run/victims /nowhere; do
+	ln -sfn "$planted" /srv/media/immich
+	calls | grep -c 'compose.* up ' >/run/ups
+	if python3 "$service" start immich 2>/run/said; then exit 1; fi
+	grep -q '^it does not start: /srv/media/immich is a link' /run/said
+	[ "$(calls | grep -c 'compose.* up ')" = "$(cat /run/ups)" ]
+	[ "$(known /run/victims)" = "$victim" ] && [ ! -e /nowhere ] && [ -L /srv/media/immich ]
+done
+python3 "$service" watch
+grep -q '^Immich: it does not start: /srv/media/immich is a link' /run/boxwright/problems/service-immich
+holds "a link in the place of a folder of a shared disk is not followed, and said"
+rm /srv/media/immich
+mv /srv/media/aside /srv/media/immich
+python3 "$service" start immich
+[ "$(known "$given")" = "$before" ]
+python3 "$service" release immich
+[ ! -e "$given" ] && [ "$(known /srv/media/immich)" = "$before" ]
+python3 "$service" release immich
+grep -q '^ExecStopPost=.* release immich$' "$tree/usr/lib/systemd/system/boxwright-service-immich.service"
+lacks ExecStopPost <"$tree/usr/lib/systemd/system/boxwright-service-sonarr.service"
+holds "a service that is stopped keeps no disk busy"
+
 [ -e /run/boxwright/secrets/gluetun/wireguard-preshared-key ]
 holds "an optional secret that is missing is an empty file"
 

@@ -119,7 +119,7 @@ def setup(name, applications, secrets, tree=None, rotated=None):
         (folder / key).write_text(value)
     program = tree / "etc/boxwright/services" / name / "setup"
     # The rendered program names the disk of the box; here that is a folder of the test's.
-    text = program.read_text().replace('"/srv/media/', f'"{WORK}/srv/media/')
+    text = program.read_text().replace('"/srv/media"', f'"{WORK}/srv/media"')
     copy = WORK / f"{name}-setup"
     copy.write_text(text)
     copy.chmod(0o755)

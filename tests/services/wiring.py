@@ -28,11 +28,19 @@ def fields(one):
     return {field["name"]: field.get("value") for field in one["fields"]}
 
 
+(WORK / "srv/media").mkdir(parents=True)
+(WORK / "elsewhere").mkdir()
 sonarr, radarr = arr("sonarr", "tvCategory"), arr("radarr", "movieCategory")
 for app, folder, cat in ((sonarr, "series", "tvCategory"), (radarr, "films", "movieCategory")):
     secrets = {"api-key": app.key, "password": "secret-password", "qbittorrent": "torrent-password"}
     fails(app.name, {}, secrets, f"{app.name} does not run yet")
     fails(app.name, {app.name: app}, {**secrets, "api-key": "wrong"}, "answered 401")
+    planted = WORK / "srv/media" / folder
+    planted.symlink_to(WORK / "elsewhere")
+    fails(app.name, {app.name: app}, secrets, f"srv/media/{folder} cannot be used, and no link is followed there")
+    assert not app.lists["/api/v3/rootfolder"]
+    planted.unlink()
+    holds(f"{app.name}'s library is not where a link leads")
     twice(app.name, {app.name: app}, secrets)
     host = app.single["/api/v3/config/host"]
     assert (host["authenticationMethod"], host["username"], host["password"]) == ("forms", "admin", "secret-password")

@@ -8,24 +8,52 @@ import stat
 # Nothing that is read this way is longer.
 LONGEST = 4 << 20
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A folder that root itself may not be allowed to read: a share's server decides that.
+HELD = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
-def folder(top, path, owner=None):
+def folder(top, path, owner=None, mode=0o700):
     """The folder `path` below `top`, which is root's, as a descriptor; with an owner, what is missing is made."""
     at = os.open(top, FOLDER)
     try:
         for part in [part for part in path.split("/") if part]:
-            if owner:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(part, 0o700, dir_fd=at)
-                    os.chown(part, *owner, dir_fd=at, follow_symlinks=False)
+            made = bool(owner) and made_in(at, part, mode)
             below = os.open(part, FOLDER, dir_fd=at)
             os.close(at)
             at = below
+            if made:
+                os.fchown(at, *owner)
         yield at
     finally:
         os.close(at)
+
+
+def held(top, path, make=False):
+    """A descriptor that stands for the folder `path` below `top`, which is root's, and whether the folder is new: with `make`, what
+    is missing is made, as root's. The caller closes it. An error names the part at which it happened."""
+    at, new, walked = os.open(top, HELD), False, top
+    for part in [part for part in path.split("/") if part]:
+        walked = f"{walked}/{part}"
+        try:
+            new = make and made_in(at, part, 0o755)
+            below = os.open(part, HELD, dir_fd=at)
+        except OSError as error:
+            error.filename = walked
+            raise
+        finally:
+            os.close(at)
+        at = below
+    return at, new
+
+
+def made_in(at, name, mode):
+    """Makes a folder in another one, and tells whether there was none."""
+    try:
+        os.mkdir(name, mode, dir_fd=at)
+    except FileExistsError:
+        return False
+    return True
 
 
 def read(top, path):

@@ -13,6 +13,8 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import inside
+
 SECONDS = 15
 # The exit status for what only the owner can do: it is not tried again.
 LEFT = 4
@@ -196,13 +198,14 @@ def filled(one, values):
     return one | {"fields": fields}
 
 
-def library(api, base, folder, path):
-    """Where its library is, unless its owner has chosen a place: `folder` on the box is `path` in the container."""
+def library(api, base, disk, folder, path):
+    """Where its library is, unless its owner has chosen a place: `folder` of the disk that is mounted at `disk` is `path` in the
+    container."""
     if api.get(f"{base}/rootfolder"):
         return
-    place = pathlib.Path(folder)
-    for each in (*reversed(place.parents), place):
-        if not each.exists():
-            each.mkdir()
-            os.chown(each, int(os.environ["OWNER_UID"]), int(os.environ["OWNER_GID"]))
+    try:
+        with inside.folder(disk, folder, (int(os.environ["OWNER_UID"]), int(os.environ["OWNER_GID"])), 0o755):
+            pass
+    except OSError as error:
+        raise Trouble(f"its library {disk}/{folder} cannot be used, and no link is followed there: {error.strerror}") from None
     api.post(f"{base}/rootfolder", {"path": path})

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 
-from services import gate, space, steps
+from services import folders, gate, space, steps
 from services.config import CONFIG, NOTES, as_user, fail, write
 
 RENDER_NODE = pathlib.Path("/dev/dri/renderD128")
@@ -24,8 +24,8 @@ def disks(service):
             fail(f"the disk `{disk['name']}` is not mounted at {path}")
 
 
-def folders(service):
-    """Makes what is missing; owners of what is there are corrected at the top only, never all the way down."""
+def state(service):
+    """The folder of all that the service keeps on the state partition."""
     top = pathlib.Path(service["state"])
     if not os.path.ismount("/srv/state"):
         fail("/srv/state is not mounted")
@@ -33,19 +33,6 @@ def folders(service):
         gate.forget(service["name"])
     top.mkdir(mode=0o711, exist_ok=True)
     top.chmod(0o711)
-    for container in service["containers"]:
-        for volume in container["volumes"]:
-            if not volume["make"]:
-                continue
-            path, mode = pathlib.Path(volume["source"]), int(volume["mode"], 8)
-            owner = volume["uid"], volume["gid"]
-            fresh = not path.exists()
-            path.mkdir(parents=True, exist_ok=True)
-            status = path.stat()
-            if fresh or (status.st_uid, status.st_gid) != owner:
-                os.chown(path, *owner)
-            if fresh:
-                path.chmod(mode)
 
 
 def optional_secrets(service):
@@ -66,7 +53,7 @@ def probe(service):
             if volume["kind"] != "disk" or volume["read_only"]:
                 continue
             uid, gid, path = container["uid"], container["gid"], volume["source"]
-            if as_user(uid, gid, lambda path=path: tempfile.TemporaryFile(dir=path).close()):
+            if as_user(uid, gid, lambda at=volume["given"]: tempfile.TemporaryFile(dir=at).close()):
                 wrong.append(
                     f"{container['name']} runs as {uid}:{gid} and cannot write to {path}: give the folder to that user, "
                     f"or write its owner as `owner` of the disk in the profile"
@@ -127,7 +114,10 @@ def prepare(service):
     """What the containers need to find. Returns what the owner should read."""
     disks(service)
     space.refuse(service)
-    folders(service)
+    state(service)
+    for container in service["containers"]:
+        for volume in container["volumes"]:
+            folders.ready(volume)
     optional_secrets(service)
     notes = probe(service)
     steps.seed(service)
@@ -135,7 +125,11 @@ def prepare(service):
 
 
 def start(service):
-    notes = prepare(service)
+    try:
+        notes = prepare(service)
+    except folders.Wrong as wrong:
+        note(service["name"], [f"it does not start: {wrong}"])
+        sys.exit(1)
     variables, more = environment(service)
     note(service["name"], notes + more)
     if up(service, variables):
