@@ -38,6 +38,11 @@ fn a_new_disk_brings_everything_back_or_says_why_not() {
 }
 
 #[test]
+fn a_missing_disk_keeps_no_database_from_coming_back() {
+    on_box("on_a_disk.toml", "missing_disk.py");
+}
+
+#[test]
 fn the_backup_that_is_meant_is_taken_and_stale_ones_are_told() {
     on_box("profile.toml", "decisions.py");
 }

@@ -148,10 +148,14 @@ def load(service, fetched):
     dumps = [dump for dump in service["backup"]["dumps"] if (fetched / DUMPS / dump["file"]).exists()]
     if not dumps:
         return
-    start.prepare(service)
+    keys = sorted({dump["container"] for dump in dumps})
+    try:
+        start.prepare(service, keys)
+    except SystemExit as stopped:
+        # With a sentence, as the service's own start ends.
+        raise Trouble(f"{service['name']}: {stopped}") from None
     variables, _ = start.environment(service)
     try:
-        keys = sorted({dump["container"] for dump in dumps})
         flags = ["--detach", "--no-build", "--no-deps", "--wait", "--wait-timeout", "900"]
         if start.compose(service, variables, "up", *flags, *keys):
             raise Trouble(f"{', '.join(keys)} of {service['name']} did not come up: nothing was changed")

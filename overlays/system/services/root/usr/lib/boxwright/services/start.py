@@ -45,10 +45,10 @@ def optional_secrets(service):
             path.touch(mode=0o444)
 
 
-def probe(service):
+def probe(containers):
     """Whether the users that the containers run as can write where they must; says what to do where they cannot."""
     wrong = []
-    for container in service["containers"]:
+    for container in containers:
         for volume in container["volumes"]:
             if volume["kind"] != "disk" or volume["read_only"]:
                 continue
@@ -110,16 +110,20 @@ def note(name, notes):
         print(line, file=sys.stderr)
 
 
-def prepare(service):
-    """What the containers need to find. Returns what the owner should read."""
-    disks(service)
-    space.refuse(service)
+def prepare(service, keys=None):
+    """What the containers need to find, or those with these keys alone: a disk that they have nothing on need not be there. Returns
+    what the owner should read."""
+    containers = [container for container in service["containers"] if keys is None or container["key"] in keys]
+    volumes = [volume for container in containers for volume in container["volumes"]]
+    if keys is None or any(volume["kind"] == "disk" for volume in volumes):
+        disks(service)
+    if keys is None:
+        space.refuse(service)
     state(service)
-    for container in service["containers"]:
-        for volume in container["volumes"]:
-            folders.ready(volume)
+    for volume in volumes:
+        folders.ready(volume)
     optional_secrets(service)
-    notes = probe(service)
+    notes = probe(containers)
     steps.seed(service)
     return notes
 
