@@ -14,8 +14,11 @@ prepare_root() {
 		sync
 		mv "$system/.machine-id" "$system/machine-id"
 	fi
-	cp "$system/machine-id" "$rootmnt/etc/machine-id"
-	chmod 0444 "$rootmnt/etc/machine-id"
+	# Written once: on a partition without room, nothing would be left of it.
+	if [ "$(cat "$rootmnt/etc/machine-id" 2>/dev/null)" != "$(cat "$system/machine-id")" ]; then
+		cp "$system/machine-id" "$rootmnt/etc/machine-id"
+		chmod 0444 "$rootmnt/etc/machine-id"
+	fi
 
 	mkdir -p "$rootmnt/var/lib/boxwright"
 	mount -o bind "$system" "$rootmnt/var/lib/boxwright"
@@ -52,7 +55,8 @@ keep_folder() {
 	if [ ! -d "$kept" ]; then
 		rm -rf "$kept.new"
 		mkdir -p "$kept.new"
-		[ ! -d "$rootmnt$1" ] || cp -a "$rootmnt$1/." "$kept.new"
+		# Half of it is none: it is begun anew at the next start.
+		[ ! -d "$rootmnt$1" ] || cp -a "$rootmnt$1/." "$kept.new" || rm -rf "$kept.new"
 		sync
 		mv "$kept.new" "$kept"
 	fi

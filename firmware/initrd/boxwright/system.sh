@@ -16,10 +16,12 @@ open_system() {
 		repair_system "$node"
 		mount -t ext4 -o noatime "$node" "$system" || degraded="the system partition $node cannot be mounted"
 	fi
-	if [ -z "$degraded" ] && ! { echo "$box" >"$system/.box" && mv "$system/.box" "$system/box"; }; then
+	# This takes no room: a partition that is full can be used.
+	if [ -z "$degraded" ] && ! touch "$system"; then
 		degraded="the system partition $node cannot be written"
 		umount "$system"
 	fi
+	[ -n "$degraded" ] || claim_system
 	if [ -n "$degraded" ]; then
 		note "$degraded; it was left as it is. The box starts without its services and forgets everything that is changed now"
 		echo "$degraded" >/run/boxwright/degraded
@@ -27,7 +29,16 @@ open_system() {
 	fi
 }
 
-# Checks the filesystem on $1: first what is safe, then with a yes to everything.
+# Removes what a copy or a download that was cut short has left, and says whose the partition is if it does not say so.
+claim_system() {
+	rm -rf "$system"/uppers/*/yesterday.new "$system"/uppers/*/upper/var/cache/apt/archives/*.deb
+	[ "$(cat "$system/box" 2>/dev/null)" != "$box" ] || return 0
+	if ! { echo "$box" >"$system/.box" && mv "$system/.box" "$system/box"; } 2>/dev/null; then
+		note "the system partition is full: it does not say yet that it is of $box"
+	fi
+}
+
+# Checks the filesystem on $1: first what is safe, then with a yes to everything. Sets status to 4 or more if it was damaged.
 repair_system() {
 	status=0
 	e2fsck -p "$1" >/run/boxwright/fsck 2>&1 || status=$?
@@ -56,8 +67,9 @@ choose_upper() {
 		fi
 		boots=0
 	fi
-	echo $((boots + 1)) >"$uppers/.boots"
-	mv "$uppers/.boots" "$uppers/boots"
+	if ! { echo $((boots + 1)) >"$uppers/.boots" && mv "$uppers/.boots" "$uppers/boots"; } 2>/dev/null; then
+		note "the system partition is full: this start is not counted, and patches that break the box are not set aside"
+	fi
 	mkdir -p "$uppers/upper" "$uppers/work"
 	chmod 0755 "$uppers/upper"
 	sync
