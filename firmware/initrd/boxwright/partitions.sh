@@ -1,8 +1,9 @@
 # shellcheck shell=sh disable=SC2013,SC2034,SC2154
 # The first boot: the second slots, system and state are made in the space behind the image.
 #
-# The table is written once, with everything in it. A new partition is called `…_new` until it has its filesystem, so
-# that a power cut at any point leaves what the next boot finishes. Existing partitions are never moved or formatted.
+# The table is written once, with everything in it. A new partition is called `…_new` until it has been looked at, and `…_making`
+# until it has its filesystem, so that a power cut at any point leaves what the next boot finishes. Existing partitions are never
+# moved or formatted.
 
 # Makes what is missing.
 make_partitions() {
@@ -60,11 +61,25 @@ END {
 
 # Gives the partition of role $2 (type $1) its filesystem, if it is new.
 finish_partition() {
-	node=$(partition_of "$1" "$2_new")
-	[ -n "$node" ] || return 0
-	holds_ours "$2" "$node" || make_filesystem "$2" "$node"
+	node=$(partition_of "$1" "$2_making")
+	if [ -z "$node" ]; then
+		node=$(partition_of "$1" "$2_new")
+		[ -n "$node" ] || return 0
+		if holds_ours "$2" "$node"; then
+			name_partition "$node" "$2"
+			return
+		fi
+		# Half a filesystem would look like a damaged one.
+		name_partition "$node" "$2_making"
+	fi
+	make_filesystem "$2" "$node"
 	sync
-	number=$(cat "/sys/class/block/${node##*/}/partition")
+	name_partition "$node" "$2"
+}
+
+# Gives the partition $1 the name $2.
+name_partition() {
+	number=$(cat "/sys/class/block/${1##*/}/partition")
 	sfdisk --quiet --lock=yes --part-label "$disk" "$number" "$2" >/dev/null 2>&1 ||
 		fail "the partition table of $disk cannot be written"
 	udevadm settle --timeout=30
@@ -108,15 +123,22 @@ holds_ours() {
 }
 
 # Whether what is on $1 is this box's system. An encrypted one is not opened for that; a plain one that has just been made
-# does not say so yet.
+# does not say so yet. A box's system is repaired as at any start. Whose it was may be lost all the same: nothing is formatted
+# then, as it may be this box's.
 system_is_ours() {
 	! is_of_this_box system "$1" || return 0
 	[ "$(blkid -p -o value -s LABEL "$1")" = boxwright-sys ] || return 1
-	e2fsck -p "$1" >/dev/null 2>&1
 	mkdir -p /run/boxwright/look
-	mount -t ext4 -o ro "$1" /run/boxwright/look || return 1
-	owner=$(cat /run/boxwright/look/box 2>/dev/null)
-	umount /run/boxwright/look
+	repair_system "$1"
+	owner=
+	if mount -t ext4 -o ro "$1" /run/boxwright/look; then
+		owner=$(cat /run/boxwright/look/box 2>/dev/null)
+		umount /run/boxwright/look
+	else
+		status=8
+	fi
+	[ -n "$owner" ] || [ "$status" -lt 4 ] ||
+		fail "$1 has the system of a box from before, too damaged to tell whose. Nothing was formatted: save what is needed from this disk on another computer, then write the image with boxwright flash --erase-state"
 	[ "$owner" = "$box" ]
 }
 
