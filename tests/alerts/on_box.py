@@ -110,6 +110,7 @@ class Alerts(unittest.TestCase):
         loader.exec_module(self.alerts)
         root = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
         self.alerts.CONFIG, self.alerts.SECRETS, self.alerts.TOLD = root / "config", root, root / "told"
+        self.alerts.MEANWHILE = root / "meanwhile"
         self.alerts.PUSHBULLET = f"http://localhost:{self.web}/v2/pushes"
         for name, value in (("pushbullet", "token"), ("ntfy-topic", "topic"), ("mail-password", "word"), ("heartbeat", f"http://localhost:{self.web}/beat")):
             (root / name).write_text(value)
@@ -198,6 +199,21 @@ class Alerts(unittest.TestCase):
         self.look()
         self.look()
         self.assertEqual([one[:2] for one in Web.got], [("GET", "/beat")] * 2)
+
+    def test_a_full_system_partition_is_told_once_too(self):
+        self.config["heartbeat"] = True
+        PROBLEMS.append("/var/lib/boxwright is full")
+        # Nothing can be written there.
+        self.alerts.TOLD = self.alerts.TOLD.parent / "none" / "told"
+        for _ in range(4):
+            self.look()
+        self.assertEqual([one[1] for one in Web.got].count("/v2/pushes"), 1)
+        self.assertEqual([one[1] for one in Web.got].count("/beat"), 4)
+        self.alerts.TOLD.parent.mkdir()
+        self.look()
+        self.assertFalse(self.alerts.MEANWHILE.exists())
+        self.look()
+        self.assertEqual([one[1] for one in Web.got].count("/v2/pushes"), 1, "told again")
 
     def test_no_secret_is_in_what_is_said(self):
         self.config["to"] = ["pushbullet", "ntfy"]
