@@ -1,4 +1,5 @@
-//! Programs of the box by themselves: python3 runs them in front of servers of the test. They need openssl besides.
+//! Programs of the box by themselves: python3 runs them in front of servers and stand-ins of the test. Some need openssl, those of
+//! the initrd root and e2fsprogs.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::path::Path;
@@ -28,6 +29,31 @@ fn what_is_wrong_is_told_once_it_lasts() {
 #[test]
 fn no_image_is_fetched_while_there_is_no_room() {
     try_program("images/room.py", "images/root/usr/lib/boxwright/images");
+}
+
+#[test]
+fn a_full_damaged_or_foreign_system_partition_is_taken_for_what_it_is() {
+    try_program("starting/initrd.py", "../../firmware/initrd/boxwright");
+}
+
+#[test]
+fn a_release_may_get_good_late() {
+    try_program("starting/good.py", "");
+}
+
+#[test]
+fn a_log_is_not_given_up_early_and_patches_leave_room() {
+    try_program("starting/state.py", "");
+}
+
+#[test]
+fn a_share_without_its_server_keeps_nobody_waiting() {
+    try_program("starting/places.py", "");
+}
+
+#[test]
+fn a_restart_at_night_cuts_no_restore() {
+    try_program("starting/restart.py", "updates/root/usr/lib/boxwright/reboot-if-needed");
 }
 
 #[test]

@@ -26,10 +26,11 @@ cp /run/bin/* /run/usr/
 mount --bind /run/usr /usr/bin
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
-# The overlay of the boot has what asks systemd, that of the secrets what says what is held back, that of the status what is known
-# of backups.
+# The overlay of the boot has what asks systemd, that of the disks what is mounted, that of the secrets what says what is held back,
+# that of the status what is known of backups.
 overlays=$stand_ins/../../overlays
 cp "$overlays/system/boot/root/usr/lib/boxwright/units.py" "$tree/usr/lib/boxwright/"
+cp "$overlays/system/disks/root/usr/lib/boxwright/places.py" "$tree/usr/lib/boxwright/"
 cp "$overlays/system/secrets/root/usr/lib/boxwright/handover.py" "$tree/usr/lib/boxwright/"
 cp "$overlays/system/status/root/usr/lib/boxwright/status.py" "$tree/usr/lib/boxwright/"
 echo '{"backup": null}' >/etc/boxwright/box.json

@@ -10,6 +10,7 @@ import subprocess
 import time
 
 import handover
+import places
 import units
 
 DESCRIPTION = pathlib.Path("/etc/boxwright/box.json")
@@ -24,6 +25,8 @@ HOLDS = ("services", "tunnel", "vpn", "backup", "alerts", "internet")
 LAST_BACKUP, BORN = pathlib.Path("/srv/state/.backup/last.json"), pathlib.Path("/var/lib/boxwright/ssh")
 # A night may be missed while the box is off; two are news.
 STALE_BACKUP = 50 * 3600
+# The box's own filesystems that grow, and what it means when they cannot.
+OWN = {"/srv/state": "services cannot write and do not start", "/var/lib/boxwright": "patches cannot be installed"}
 # With less than so many bytes free, programs begin to fail, or will soon; from this part on, it is time to make room.
 FULL, ALMOST, FILLING = 256 << 20, 4 << 30, 0.85
 # The words for a unit's states; units that were never asked for are not listed.
@@ -98,15 +101,12 @@ def state_of(unit, seen):
     return WORDS.get(unit, unit)
 
 
-def space(box):
-    """Filesystems without room, by what that means."""
-    places = [("/srv/state", "services cannot write and do not start"), ("/var/lib/boxwright", "patches cannot be installed")]
-    places += [(disk["path"], "what is on it cannot grow") for disk in box["disks"]]
-    for path, meaning in places:
-        if not os.path.ismount(path):
-            continue
-        room = os.statvfs(path)
-        if room.f_flag & os.ST_RDONLY:
+def space(box, found):
+    """Filesystems without room, by what that means; found is what `places` says of them."""
+    meanings = OWN | {disk["path"]: "what is on it cannot grow" for disk in box["disks"]}
+    for path, meaning in meanings.items():
+        room = found[path].room
+        if room is None or room.f_flag & os.ST_RDONLY:
             continue
         free, size = room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize
         if free < min(FULL, size // 20):
@@ -117,11 +117,14 @@ def space(box):
             yield f"{path} is more than {FILLING:.0%} full"
 
 
-def missing_disks(box):
-    """Disks that are not mounted, and who waits for them."""
+def missing_disks(box, found):
+    """Disks that are not mounted, and who waits for them; disks that do not answer."""
     seen = looked()
     for disk in box["disks"]:
-        if not os.path.ismount(disk["path"]):
+        place = found[disk["path"]]
+        if place.silent:
+            yield f"the disk {disk['name']} {place.silent}; what uses it waits: see to it, or to the server that shares it"
+        if not place.mounted:
             reason = f"the disk {disk['name']} is not there"
             waiting = sorted(name for name, one in seen.items() if reason in one.get("waits", []))
             yield f"{reason}; it is mounted when it is plugged in" + (f", and starts {', '.join(waiting)}" if waiting else "")
@@ -147,8 +150,9 @@ def problems():
     """What is missing or wrong, one sentence each."""
     found = text_of(RUN / "notes").splitlines()
     box = described()
-    found += missing_disks(box)
-    found += space(box)
+    seen = places.look([*OWN, *(disk["path"] for disk in box["disks"])])
+    found += missing_disks(box, seen)
+    found += space(box, seen)
     found += stale_backup(box)
     if not patched():
         found += text_of(RUN / "unpatched").splitlines()
@@ -250,6 +254,8 @@ def ups_line(ups):
 def as_text(box):
     """The same for people."""
     state = "ready: everything runs" if box["ready"] else "good, but not everything runs" if box["good"] else "starting"
+    if any(problem.startswith("this release is not good") for problem in box["problems"]):
+        state = "not good: see below"
     if handover.REHEARSAL in box["held"].get("tunnel", ""):
         state += " (a rehearsal: no tunnel, VPN, backup or alert, and no internet for services)"
     lines = [

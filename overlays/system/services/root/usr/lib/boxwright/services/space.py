@@ -3,37 +3,21 @@
 The service is stopped as a whole. A client that is paused through its own interface would forget what its owner had paused.
 """
 
-import os
 import subprocess
-import threading
 
+import places
 import units
 from services.config import NOTES, fail, write
 
 # A service is stopped when so much of a place is used, and started again when less than the other is.
 FULL, ROOM = 0.95, 0.90
-# Seconds that a filesystem may take to answer: the server of a share may be gone.
-PATIENCE = 5
 STATE = "/srv/state"
 
 
 def filled(path):
     """How much of a mounted filesystem is used, from 0 to 1; none if it does not say."""
-    answer = []
-
-    def ask():
-        try:
-            if os.path.ismount(path):
-                room = os.statvfs(path)
-                answer.append(1 - room.f_bavail / room.f_blocks)
-        except (OSError, ZeroDivisionError):
-            pass
-
-    # Not as a process: one that waits for a share does not end when it is told to.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(PATIENCE)
-    return answer[0] if answer else None
+    room = places.look([path])[path].room
+    return 1 - room.f_bavail / room.f_blocks if room and room.f_blocks else None
 
 
 def mark(service):

@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import handover
+import places
 import status as box
 import units
 from services import gate, space, steps
@@ -114,7 +115,8 @@ def waits(service, states):
     required = [secret for secret in service["secrets"] if not secret["optional"]]
     missing = {secret["name"] for secret in required if not os.path.exists(secret["path"])}
     reasons += [f"the secret {service['name']}/{name} is missing" for name in sorted(missing)]
-    reasons += [f"the disk {disk['name']} is not there" for disk in service["disks"] if not os.path.ismount(disk["path"])]
+    there = places.mounted([disk["path"] for disk in service["disks"]])
+    reasons += [f"the disk {disk['name']} is not there" for disk in service["disks"] if disk["path"] not in there]
     return reasons
 
 
