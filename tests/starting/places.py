@@ -28,6 +28,8 @@ from services import space, watch  # noqa: E402
 READY = SYSTEM / "boot/root/usr/lib/boxwright/ready.d/20-services"
 NAMES = ("media", "photos", "old disk", "stick")
 BOX = {"name": "attic", "disks": [{"name": name, "path": f"/srv/{name}", "unit": f"srv-{name}.mount"} for name in NAMES]}
+# All but the stick.
+ALL = ("/", "/srv/state", "/var/lib/boxwright", "/srv/media", "/srv/photos", r"/srv/old\040disk")
 REAL = os.statvfs
 
 
@@ -36,8 +38,7 @@ class Places(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
-        # All but the stick are mounted.
-        lines = [f"1 2 0:3 / {path} rw - ext4 x rw" for path in ("/", "/srv/state", "/srv/media", "/srv/photos", r"/srv/old\040disk")]
+        lines = [f"1 2 0:3 / {path} rw - ext4 x rw" for path in ALL]
         (self.folder / "mounts").write_text("\n".join(lines) + "\n")
         (self.folder / "box.json").write_text(json.dumps(BOX))
         self.gone = threading.Event()
@@ -59,6 +60,8 @@ class Places(unittest.TestCase):
     def statvfs(self, path):
         if path == "/srv/media":
             self.gone.wait(60)
+        if path == "/var/lib/boxwright":
+            raise OSError(5, "Input/output error")
         if path in ("/srv/media", "/srv/photos"):
             raise OSError(116, "Stale file handle")
         room = list(REAL("/"))
@@ -73,7 +76,8 @@ class Places(unittest.TestCase):
         told = "\n".join(status.problems())
         for sentence in (
             "the disk media does not answer; ", "the disk photos cannot be read: Stale file handle; ",
-            "the disk stick is not there; ", "/srv/state is more than 85% full", "/srv/old disk is more than 85% full",
+            "the system partition cannot be read: Input/output error; ", "the disk stick is not there; ",
+            "/srv/state is more than 85% full", "/srv/old disk is more than 85% full",
         ):
             self.assertIn(sentence, told)
         self.assertNotIn("/srv/media is", told)

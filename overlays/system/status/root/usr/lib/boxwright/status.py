@@ -117,14 +117,19 @@ def space(box, found):
             yield f"{path} is more than {FILLING:.0%} full"
 
 
+def silent(box, found):
+    """Filesystems that are mounted and say nothing, or an error."""
+    names = {"/srv/state": "the state partition", "/var/lib/boxwright": "the system partition"}
+    for path, name in (names | {disk["path"]: f"the disk {disk['name']}" for disk in box["disks"]}).items():
+        if found[path].silent:
+            yield f"{name} {found[path].silent}; what uses it waits or fails: see to it, or to the server that shares it"
+
+
 def missing_disks(box, found):
-    """Disks that are not mounted, and who waits for them; disks that do not answer."""
+    """Disks that are not mounted, and who waits for them."""
     seen = looked()
     for disk in box["disks"]:
-        place = found[disk["path"]]
-        if place.silent:
-            yield f"the disk {disk['name']} {place.silent}; what uses it waits: see to it, or to the server that shares it"
-        if not place.mounted:
+        if not found[disk["path"]].mounted:
             reason = f"the disk {disk['name']} is not there"
             waiting = sorted(name for name, one in seen.items() if reason in one.get("waits", []))
             yield f"{reason}; it is mounted when it is plugged in" + (f", and starts {', '.join(waiting)}" if waiting else "")
@@ -151,6 +156,7 @@ def problems():
     found = text_of(RUN / "notes").splitlines()
     box = described()
     seen = places.look([*OWN, *(disk["path"] for disk in box["disks"])])
+    found += silent(box, seen)
     found += missing_disks(box, seen)
     found += space(box, seen)
     found += stale_backup(box)
