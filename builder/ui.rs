@@ -162,6 +162,17 @@ pub fn human_bytes(bytes: u64) -> String {
     HumanBytes(bytes).to_string()
 }
 
+/// `text` as one line that a terminal only shows: strangers write anything into images and disks.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// As [`printable`], of text with lines and tabs.
+pub fn printable_lines(text: &str) -> String {
+    let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.chars().map(|c| if obeyed(c) { ' ' } else { c }).collect()
+}
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())

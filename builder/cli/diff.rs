@@ -18,6 +18,7 @@ use crate::interrupt;
 use crate::lock::{self, Lock};
 use crate::tools::Tools;
 use crate::tree::Tree;
+use crate::ui::printable_lines;
 
 /// What is compared of images whose files are read.
 const INSIDE: &str = "services, host names, ports, networks, units and files";
@@ -88,7 +89,8 @@ pub(super) fn run(session: &Session, arguments: &Diff) -> Result<()> {
     if session.global.json {
         return session.out.json(&serde_json::to_value(&difference)?);
     }
-    session.out.write(&if arguments.markdown { diff::markdown(&difference) } else { diff::text(&difference) })
+    let text = if arguments.markdown { diff::markdown(&difference) } else { diff::text(&difference) };
+    session.out.write(&printable_lines(&text))
 }
 
 /// What the file at `path` is, by its name.

@@ -7,7 +7,7 @@ use super::args::{Inspect, Sbom};
 use super::network;
 use crate::inspect::{self, Report};
 use crate::provenance::Document;
-use crate::ui::human_bytes;
+use crate::ui::{human_bytes, printable_lines};
 
 pub(super) fn run(session: &Session, arguments: &Inspect) -> anyhow::Result<()> {
     if arguments.network {
@@ -68,5 +68,26 @@ fn text(report: &Report) -> String {
     for (name, version) in &report.packages {
         _ = writeln!(text, "  {name} {version}");
     }
-    text
+    // All of it may be a stranger's.
+    printable_lines(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_strangers_give_a_terminal_no_orders() {
+        let report = Report {
+            partitions: Vec::new(),
+            size: 0,
+            written: 0,
+            manifest: None,
+            packages: vec![("ba\u{1b}[2Jsh".into(), "5\u{9b}J".into())],
+            images: vec![("evil\u{7}".into(), None)],
+        };
+        let text = text(&report);
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        assert!(text.contains("\n  ba [2Jsh 5 J\n"), "{text:?}");
+    }
 }

@@ -21,7 +21,7 @@ use crate::lock::Lock;
 use crate::prune::{DOWNLOADS, PARTIAL, VERIFY};
 use crate::secrets::Handover;
 use crate::tools::Tools;
-use crate::ui::human_bytes;
+use crate::ui::{human_bytes, printable_lines};
 use crate::verify::{self, Difference, Elsewhere, Image, Original};
 
 /// `verify`
@@ -146,7 +146,7 @@ fn report(
             true => _ = writeln!(text, "{}: identical", subject.display()),
             false => text.push_str(&differing(subject, differences)),
         }
-        session.out.write(&text)?;
+        session.out.write(&printable_lines(&text))?;
     }
     if identical { Ok(()) } else { Err(Rejected.into()) }
 }

@@ -6,7 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use rustix::fs::{major, minor};
 use serde::Serialize;
+
+use crate::ui;
 
 /// Where the kernel's and udev's files are.
 #[derive(Debug, Clone)]
@@ -160,6 +163,22 @@ impl Machine {
         })
     }
 
+    /// The kernel's name of the device with this number.
+    ///
+    /// # Errors
+    /// If it knows none.
+    pub fn name_of(&self, number: u64) -> Result<String> {
+        let link = self.sys.join("dev/block").join(format!("{}:{}", major(number), minor(number)));
+        let real = fs::canonicalize(&link).with_context(|| format!("reading {}", link.display()))?;
+        let name = real.file_name().and_then(|name| name.to_str());
+        Ok(name.context("the kernel's name of a disk is no text")?.to_owned())
+    }
+
+    /// What the kernel counts disks by, since 5.15: no two that were ever there have the same, whatever their names.
+    pub fn sequence(&self, name: &str) -> Option<String> {
+        line(&self.sys.join("block").join(name).join("diskseq"))
+    }
+
     /// The disk of which `name` is a partition.
     pub fn disk_of_partition(&self, name: &str) -> Option<String> {
         let real = fs::canonicalize(self.sys.join("class/block").join(name)).ok()?;
@@ -241,6 +260,5 @@ fn line(path: &Path) -> Option<String> {
 
 /// `text` without what could confuse a terminal: makers write anything into a disk.
 fn printable(text: &str) -> String {
-    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    clean.trim().to_owned()
+    ui::printable(text).trim().to_owned()
 }
