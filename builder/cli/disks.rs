@@ -253,7 +253,8 @@ mod tests {
         let refusal = Refusal { code: "mounted", reason: "it is mounted".into(), advice: "umount it".into() };
         let refusals = if refused { vec![refusal] } else { Vec::new() };
         let contents = Contents::default();
-        Aim { path: disk.path.clone(), size: disk.size, disk: Some(disk), make: false, contents, refusals }
+        let (path, size) = (disk.path.clone(), disk.size);
+        Aim { path, size, has: Some(size), disk: Some(disk), sequence: None, contents, refusals }
     }
 
     #[test]

@@ -77,8 +77,9 @@ pub(super) fn run(session: &Session, arguments: &Flash) -> anyhow::Result<()> {
         return dry_run(session, &order);
     }
     let (plan, receipt) = order.plan()?;
-    let seen =
-        order.carry_out(&plan, &session.ui).with_context(|| format!("flashing {}", aim.path.display()))?;
+    let seen = order
+        .carry_out(&plan, &machine, &session.ui)
+        .with_context(|| format!("flashing {}", aim.path.display()))?;
     finish(session, &aim, &receipt, seen)
 }
 

@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{Advice, FallocateFlags, FlockOperation, OFlags, fadvise, fallocate, flock};
@@ -64,7 +64,19 @@ impl Target {
         if is_device {
             options.custom_flags(flags(OFlags::EXCL));
         }
-        let mut plain = options.open(path)?;
+        Self::lock(options.open(path)?, is_device)
+    }
+
+    /// Makes the file `path`, which must not be there yet, with this `mode`, and opens it in the same way.
+    ///
+    /// # Errors
+    /// If it is there, or cannot be made.
+    pub fn create(path: &Path, mode: u32) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        Self::lock(options.read(true).write(true).create_new(true).mode(mode).open(path)?, false)
+    }
+
+    fn lock(mut plain: File, is_device: bool) -> io::Result<Self> {
         // udev leaves a disk alone while its lock is held.
         flock(&plain, FlockOperation::NonBlockingLockExclusive)?;
         // The opened file, whatever has happened to its name since.
@@ -78,6 +90,24 @@ impl Target {
     /// Whether it is a disk and not a file.
     pub fn is_device(&self) -> bool {
         self.is_device
+    }
+
+    /// The number of the device, if it is one.
+    ///
+    /// # Errors
+    /// If the kernel does not say.
+    pub fn number(&self) -> io::Result<u64> {
+        Ok(self.plain.metadata()?.rdev())
+    }
+
+    /// Makes the file `size` bytes long.
+    ///
+    /// # Errors
+    /// If the filesystem has no files of that size.
+    pub fn enlarge(&mut self, size: u64) -> io::Result<()> {
+        self.plain.set_len(size)?;
+        self.size = size;
+        Ok(())
     }
 
     /// Tells the kernel that the disk has another partition table now.

@@ -30,8 +30,9 @@ mod uses;
 mod workers;
 pub mod write;
 
-use std::fs::{OpenOptions, Permissions};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::Permissions;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context as _, Result, bail};
 use zeroize::Zeroizing;
@@ -87,47 +88,63 @@ impl Order<'_> {
         Ok((plan(&receipt)?, receipt))
     }
 
-    /// Carries `plan` out. Whether the kernel knows the new partitions: a disk that was not read again by it may need to be
-    /// pulled out and plugged in before its partitions are seen.
+    /// Carries `plan` out on this `machine`. Whether the kernel knows the new partitions: a disk that was not read again by it
+    /// may need to be pulled out and plugged in before its partitions are seen.
     ///
     /// # Errors
     /// If the disk is in use after all, changed since it was looked at, or does not keep what is written to it.
-    pub fn carry_out(&self, plan: &Plan, ui: &Ui) -> Result<bool> {
-        if self.aim.make {
-            self.make_file()?;
-        }
-        let done = self.write(plan, ui);
-        if done.is_err() && self.aim.make && self.aim.contents.blank {
-            // It holds nothing but what this run has written.
+    pub fn carry_out(&self, plan: &Plan, machine: &Machine, ui: &Ui) -> Result<bool> {
+        let mut target = self.open(machine)?;
+        let done = self.write(plan, &mut target, ui);
+        if done.is_err() && self.aim.has.is_none() {
+            // This run has made it, and it holds nothing but what this run has written.
             let _ = std::fs::remove_file(&self.aim.path);
         }
         done
     }
 
-    fn write(&self, plan: &Plan, ui: &Ui) -> Result<bool> {
+    /// Opens what was looked at, for this run alone: nothing of it is changed before.
+    fn open(&self, machine: &Machine) -> Result<Target> {
         let path = self.aim.path.display();
-        let mut target =
-            Target::open(&self.aim.path).with_context(|| format!("opening {path} for writing"))?;
-        if target.size() != self.aim.size || (!self.aim.make && Contents::of(&target)? != self.aim.contents) {
-            bail!(InputError(format!(
+        let changed = || {
+            InputError(format!(
                 "{path} has changed since it was looked at: nothing was written; run the same command again"
-            )));
-        }
-        if !target.is_device() && (self.secrets.is_some() || self.source.has_secrets()) {
+            ))
+        };
+        let opened = match self.aim.has {
+            Some(_) => Target::open(&self.aim.path),
+            None => Target::create(&self.aim.path, if self.hands_secrets() { 0o600 } else { 0o644 }),
+        };
+        let target = match opened.map_err(|error| (error.kind(), error)) {
+            Ok(target) => target,
+            Err((ErrorKind::AlreadyExists, _)) => bail!(changed()),
+            Err((ErrorKind::WouldBlock, _)) => bail!(InputError(format!(
+                "another program has locked {path}, as one does that writes it: nothing was written; run the same command again when that is done"
+            ))),
+            Err((_, error)) => return Err(error).with_context(|| format!("opening {path} for writing")),
+        };
+        let Some(has) = self.aim.has else { return Ok(target) };
+        let still = target.size() == has
+            && self.aim.is_still(machine, target.number()?)
+            && Contents::of(&target)? == self.aim.contents;
+        if still { Ok(target) } else { bail!(changed()) }
+    }
+
+    fn write(&self, plan: &Plan, target: &mut Target, ui: &Ui) -> Result<bool> {
+        let path = self.aim.path.display();
+        if !target.is_device() && self.hands_secrets() {
             std::fs::set_permissions(&self.aim.path, Permissions::from_mode(0o600))
                 .with_context(|| format!("keeping {path} to its owner"))?;
         }
-        write::act(plan, self.source, &target, ui)?;
+        if target.size() < self.aim.size {
+            target.enlarge(self.aim.size).with_context(|| format!("enlarging {path}"))?;
+        }
+        write::act(plan, self.source, target, ui)?;
         Ok(!target.is_device() || target.reread_table().is_ok())
     }
 
-    fn make_file(&self) -> Result<()> {
-        let path = &self.aim.path;
-        let secret = self.secrets.is_some() || self.source.has_secrets();
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(if secret { 0o600 } else { 0o644 });
-        let file = options.open(path).with_context(|| format!("creating {}", path.display()))?;
-        file.set_len(self.aim.size).with_context(|| format!("creating {}", path.display()))
+    fn hands_secrets(&self) -> bool {
+        self.secrets.is_some() || self.source.has_secrets()
     }
 
     /// The names of the partitions that stay.

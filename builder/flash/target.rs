@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOp
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use rustix::fs::{OFlags, major, minor};
+use rustix::fs::OFlags;
 
 use super::contents::Contents;
 use super::machine::{Disk, Machine};
@@ -25,8 +25,10 @@ pub struct Aim {
     pub disk: Option<Disk>,
     /// The size in bytes that it has, or that the file will have.
     pub size: u64,
-    /// Whether a file has to be made, or enlarged, first.
-    pub make: bool,
+    /// The size in bytes that it has now; a file that is not there has none.
+    pub has: Option<u64>,
+    /// See [`Machine::sequence`].
+    pub sequence: Option<String>,
     /// What is on it.
     pub contents: Contents,
     /// What speaks against it.
@@ -91,7 +93,19 @@ impl Aim {
         if uses.is_empty() && busy.is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy) {
             refusals.push(refusals::busy(&disk.path));
         }
-        Self { path: disk.path.clone(), size: disk.size, disk: Some(disk), make: false, contents, refusals }
+        // Only now: opening a disk is when the kernel may notice that its medium is a new one.
+        let sequence = machine.sequence(&disk.name);
+        let (path, size) = (disk.path.clone(), disk.size);
+        Self { path, size, has: Some(size), disk: Some(disk), sequence, contents, refusals }
+    }
+
+    /// Whether the device `number`, which is open by now, is the disk that was looked at. Names are given anew when disks have
+    /// been away for a moment, and two of them may be equal in all but this.
+    pub fn is_still(&self, machine: &Machine, number: u64) -> bool {
+        let Some(disk) = &self.disk else { return true };
+        let Ok(name) = machine.name_of(number) else { return false };
+        let serial = machine.disk(&name).and_then(|disk| disk.serial);
+        serial == disk.serial && machine.sequence(&name) == self.sequence
     }
 
     fn file(machine: &Machine, path: &Path, has: u64, with: (Option<u64>, &Source)) -> Result<Self> {
@@ -120,7 +134,8 @@ impl Aim {
             refusals.push(refusals::no_rights(path, false));
         }
         refusals.extend(machine.loop_of(path).map(|device| refusals::looped(path, &device)));
-        Ok(Self { path: path.to_owned(), disk: None, size, make: size > has, contents, refusals })
+        let path = path.to_owned();
+        Ok(Self { path, disk: None, size, has: Some(has), sequence: None, contents, refusals })
     }
 }
 
@@ -165,24 +180,22 @@ fn new_file(path: &Path, size: u64) -> Result<Aim> {
         )));
     }
     let contents = Contents { blank: true, ..Contents::default() };
-    Ok(Aim { path: path.to_owned(), disk: None, size, make: true, contents, refusals: Vec::new() })
+    let (path, refusals) = (path.to_owned(), Vec::new());
+    Ok(Aim { path, disk: None, size, has: None, sequence: None, contents, refusals })
 }
 
 /// The disk with the device number `number`, which must be a whole one.
 fn whole_disk(machine: &Machine, path: &Path, number: u64) -> Result<Disk> {
-    let link = machine.sys.join("dev/block").join(format!("{}:{}", major(number), minor(number)));
-    let real = std::fs::canonicalize(&link)
-        .with_context(|| format!("{} is unknown to the kernel", path.display()))?;
     let name =
-        real.file_name().and_then(|name| name.to_str()).context("the kernel's name of a disk is no text")?;
-    if let Some(disk) = machine.disk_of_partition(name) {
+        machine.name_of(number).with_context(|| format!("{} is unknown to the kernel", path.display()))?;
+    if let Some(disk) = machine.disk_of_partition(&name) {
         bail!(InputError(format!(
             "{} is a partition, and the image is of a whole disk: name /dev/{disk} if that is meant",
             path.display()
         )));
     }
     let disk =
-        machine.disk(name).filter(|_| !["dm-", "md", "zram"].iter().any(|made| name.starts_with(made)));
+        machine.disk(&name).filter(|_| !["dm-", "md", "zram"].iter().any(|made| name.starts_with(made)));
     let Some(mut disk) = disk else {
         bail!(InputError(format!(
             "{} is no disk of its own, and a box starts from one; name a whole disk",

@@ -230,6 +230,32 @@ fn the_list_has_disks_that_can_be_meant_first_and_the_reasons_against_the_others
 }
 
 #[test]
+fn a_disk_that_was_exchanged_since_it_was_looked_at_is_not_written() {
+    use boxwright::flash::{Aim, Machine};
+    let _turn = turn();
+    let bench = Bench::new();
+    let image = bench.image("attic", 1);
+    let file = bench.empty("disk", SIZE);
+    let Some(disk) = Loop::new(&file, &[]) else { return };
+    let machine = Machine::default();
+    let (source, _) = images::aimed(&bench, &image, &bench.path("none"));
+    let aim = Aim::take(&machine, Path::new(&disk.device), (&source, false), None).unwrap();
+    let device = disk.device.clone();
+    drop(disk);
+    // An equal one, of the same name and size, with nothing on it.
+    let Some(disk) = Loop::new(&file, &[]) else { return };
+    if aim.sequence.is_none() || disk.device != device {
+        eprintln!("SKIPPED: this kernel does not count disks, or gave another name");
+        return;
+    }
+    let order = images::order(&source, &aim);
+    let plan = order.plan().unwrap().0;
+    let written = order.carry_out(&plan, &machine, &boxwright::ui::Ui::silent());
+    assert!(format!("{:#}", written.unwrap_err()).contains("has changed since it was looked at"));
+    assert_eq!(fs::metadata(&file).map(|about| std::os::unix::fs::MetadataExt::blocks(&about)).unwrap(), 0);
+}
+
+#[test]
 fn a_run_that_is_stopped_leaves_no_table() {
     use rustix::process::{Pid, Signal, kill_process};
     let bench = Bench::new();

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use boxwright::disk::{self, Role};
+use boxwright::flash::Machine;
+use boxwright::ui::Ui;
 
 use crate::images::{self, Bench, there};
 
@@ -193,4 +195,36 @@ fn targets_that_are_none_are_refused() {
     // Nobody is there to be asked.
     bench.flash(&[text(&image)]).refused(&["name one with --to"]);
     bench.flash(&[]).refused(&["there is no image in out/"]);
+}
+
+#[test]
+fn a_file_that_another_program_writes_stays_as_it_is() {
+    use rustix::fs::{FlockOperation, flock};
+    let bench = Bench::new();
+    let image = bench.image("attic", 1);
+    for (name, size) in [("empty", 0), ("blank", 2 << 20)] {
+        let disk = bench.empty(name, size);
+        let writes = fs::File::open(&disk).unwrap();
+        flock(&writes, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let to = [text(&image), "--to", text(&disk), "--size", "3G"];
+        bench.flash(&to).refused(&["another program has locked", text(&disk), "nothing was written"]);
+        assert_eq!(fs::metadata(&disk).unwrap().len(), size);
+        drop(writes);
+        bench.flash(&to).good();
+        assert_eq!(fs::metadata(&disk).unwrap().len(), 3 << 30);
+    }
+}
+
+#[test]
+fn a_file_that_came_meanwhile_is_nobodys_to_overwrite() {
+    let bench = Bench::new();
+    let image = bench.image("attic", 1);
+    let disk = bench.path("disk");
+    let (source, aim) = images::aimed(&bench, &image, &disk);
+    fs::write(&disk, "dear box").unwrap();
+    let order = images::order(&source, &aim);
+    let plan = order.plan().unwrap().0;
+    let written = order.carry_out(&plan, &Machine::default(), &Ui::silent());
+    assert!(format!("{:#}", written.unwrap_err()).contains("has changed since it was looked at"));
+    assert_eq!(fs::read(&disk).unwrap(), b"dear box");
 }

@@ -8,20 +8,20 @@ use std::path::Path;
 use boxwright::flash::{Aim, Connection, Holder, Machine, Use};
 
 /// A machine in a folder.
-struct Fake {
+pub struct Fake {
     folder: tempfile::TempDir,
 }
 
 impl Fake {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let fake = Self { folder: tempfile::tempdir().unwrap() };
-        for folder in ["sys/block", "sys/class/block", "proc/self", "udev"] {
+        for folder in ["sys/block", "sys/class/block", "sys/dev/block", "proc/self", "udev"] {
             fs::create_dir_all(fake.folder.path().join(folder)).unwrap();
         }
         fake
     }
 
-    fn machine(&self) -> Machine {
+    pub fn machine(&self) -> Machine {
         let path = |name: &str| self.folder.path().join(name);
         Machine { sys: path("sys"), proc: path("proc"), udev: path("udev") }
     }
@@ -33,7 +33,7 @@ impl Fake {
     }
 
     /// A whole device at `at` below sys/devices.
-    fn device(&self, at: &str, name: &str, number: &str, files: &[(&str, &str)]) {
+    pub fn device(&self, at: &str, name: &str, number: &str, files: &[(&str, &str)]) {
         let folder = format!("sys/devices/{at}/block/{name}");
         self.write(&format!("{folder}/dev"), number);
         self.write(&format!("{folder}/size"), "62333952");
@@ -41,8 +41,8 @@ impl Fake {
         for (file, text) in files {
             self.write(&format!("{folder}/{file}"), text);
         }
-        for list in ["block", "class/block"] {
-            let link = self.folder.path().join("sys").join(list).join(name);
+        for list in [format!("block/{name}"), format!("class/block/{name}"), format!("dev/block/{number}")] {
+            let link = self.folder.path().join("sys").join(list);
             symlink(self.folder.path().join(&folder), link).unwrap();
         }
     }
@@ -202,4 +202,24 @@ fn a_disk_under_raid_luks_and_lvm_is_refused_with_what_switches_them_off() {
     }
     let codes: Vec<&str> = refusals("sdyx").into_iter().map(|(code, ..)| code).collect();
     assert!(!codes.iter().any(|code| ["system", "held"].contains(code)), "{codes:?}");
+}
+
+#[test]
+fn another_disk_under_the_same_name_is_told() {
+    let fake = Fake::new();
+    let at = "pci0/ata7";
+    let file = |name: &str, text: &str| fake.write(&format!("sys/devices/{at}/block/sdyw/{name}"), text);
+    fake.device(at, "sdyw", "65:96", &[("diskseq", "7\n"), ("device/serial", "S4EW\n")]);
+    let machine = fake.machine();
+    let aim = Aim::disk(&machine, machine.disk("sdyw").unwrap());
+    let number = rustix::fs::makedev(65, 96);
+    assert!(aim.is_still(&machine, number) && !aim.is_still(&machine, rustix::fs::makedev(65, 97)));
+    // The same kind of stick, or one that has no number.
+    file("diskseq", "8\n");
+    assert!(!aim.is_still(&machine, number));
+    file("diskseq", "7\n");
+    assert!(aim.is_still(&machine, number));
+    // An older kernel does not count them.
+    file("device/serial", "S4EX\n");
+    assert!(!aim.is_still(&machine, number));
 }
