@@ -5,7 +5,7 @@ use std::io;
 use anyhow::Result;
 use gptman::{GPT, GPTPartitionEntry};
 
-use super::ends::Ends;
+use super::ends::{Ends, TAIL};
 use super::fat::Volume;
 use super::medium::Medium;
 use super::{ext4, luks, record};
@@ -30,14 +30,19 @@ pub struct Contents {
 pub struct State {
     /// The box; `None` if its name cannot be read.
     pub owner: Option<String>,
-    /// The entries of the partitions that stay, with their numbers: system, state, and the second slots.
+    /// The entries of the partitions that stay, with their numbers: system, state, and the second slots. None where the table
+    /// that names them cannot be used.
     pub entries: Vec<(u32, GPTPartitionEntry)>,
 }
 
 impl State {
     /// Where the first of the partitions begins, in bytes.
     pub fn start(&self) -> u64 {
-        self.entries.iter().map(|(_, entry)| entry.starting_lba * SECTOR).min().unwrap_or(u64::MAX)
+        self.entries
+            .iter()
+            .map(|(_, entry)| entry.starting_lba.saturating_mul(SECTOR))
+            .min()
+            .unwrap_or(u64::MAX)
     }
 }
 
@@ -57,7 +62,13 @@ impl Contents {
             State { owner, entries }
         });
         if primary.is_none() && backup.is_none() {
-            state = record::read(&ends.head);
+            state = record::read(&ends.head, ends.size / SECTOR);
+        }
+        if state.is_none()
+            && (primary.is_none() && names_state(&ends, true)
+                || backup.is_none() && names_state(&ends, false))
+        {
+            state = Some(State { owner: None, entries: Vec::new() });
         }
         let table = primary.is_some() || backup.is_some() || ends.head[510..512] == [0x55, 0xaa];
         let blank = crate::disk::content::is_zero(&ends.head);
@@ -87,6 +98,21 @@ fn kept(table: &GPT) -> Vec<(u32, GPTPartitionEntry)> {
         _ => false,
     };
     used().filter(|(_, entry)| stays(entry)).map(|(number, entry)| (number, entry.clone())).collect()
+}
+
+/// Whether the table at the front or at the end of a disk, which cannot be used, names the state of a box: the disk may be a copy
+/// that is too small for it.
+fn names_state(ends: &Ends, front: bool) -> bool {
+    let array = usize::try_from(TAIL - SECTOR).unwrap_or_default();
+    let sector = usize::try_from(SECTOR).unwrap_or_default();
+    let (header, entries) = if front {
+        (&ends.head[sector..], &ends.head[2 * sector..][..array])
+    } else {
+        (&ends.tail[array..], &ends.tail[..array])
+    };
+    let kinds = [Role::System, Role::State].map(|role| mixed(&role.type_guid()));
+    header.starts_with(b"EFI PART")
+        && entries.chunks(128).any(|entry| kinds.iter().any(|kind| entry.starts_with(kind)))
 }
 
 /// Reads at an offset of the partition of `entry`.
@@ -132,7 +158,7 @@ fn flashed_box(table: &GPT, medium: &(impl Medium + ?Sized)) -> Option<String> {
 }
 
 /// `text` as a box's name: what comes from a disk may be anything, and is shown.
-fn name(text: &str) -> Option<String> {
+pub fn name(text: &str) -> Option<String> {
     let name = text.trim();
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
     (!name.is_empty() && name.len() <= 64 && name.chars().all(plain)).then(|| name.to_owned())

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use gptman::{GPT, GPTPartitionEntry};
 
 use super::medium::Medium;
-use crate::disk::gpt::{SECTOR, mixed};
+use crate::disk::gpt::{self, SECTOR, mixed};
 use crate::disk::layout::MIB;
 
 /// How long the first end is: everything before the first partition.
@@ -60,13 +60,13 @@ impl Ends {
     /// The table at the front alone.
     pub fn primary(&self) -> Option<GPT> {
         let mut alone = Self { tail: vec![0; self.tail.len()], ..self.clone() };
-        GPT::read_from(&mut alone, SECTOR).ok()
+        gpt::read_table(&mut alone).ok()
     }
 
     /// The table at the end alone.
     pub fn backup(&self) -> Option<GPT> {
         let mut alone = Self { head: vec![0; self.head.len()], ..self.clone() };
-        GPT::read_from(&mut alone, SECTOR).ok()
+        gpt::read_table(&mut alone).ok()
     }
 
     /// The ends of a disk of `size` with a table of these entries.

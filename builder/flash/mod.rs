@@ -49,6 +49,7 @@ pub use uses::{Holder, Use};
 
 use crate::diag::InputError;
 use crate::digest::guid_text;
+use crate::disk::gpt;
 use crate::ui::Ui;
 
 /// What is to be done with a disk that nothing speaks against.
@@ -151,7 +152,7 @@ impl Order<'_> {
     pub fn kept(&self) -> Vec<String> {
         let state = self.aim.contents.state.as_ref().filter(|_| !self.erase_state);
         let entries = state.into_iter().flat_map(|state| &state.entries);
-        entries.map(|(_, entry)| entry.partition_name.as_str().to_owned()).collect()
+        entries.map(|(_, entry)| gpt::name(entry)).collect()
     }
 
     fn receipt(&self, guids: &Guids) -> Receipt {

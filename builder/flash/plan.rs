@@ -205,14 +205,15 @@ fn on_esp(source: &Source, esp: &Partition, receipt: (&str, i64)) -> Result<(Vec
 
 /// How much a disk needs for `layout` and what the first start makes behind it, in bytes.
 pub fn least_bytes(layout: &Layout) -> u64 {
-    first_start(layout) + LEAST_BYTES + MIB
+    first_start(layout).saturating_add(LEAST_BYTES + MIB)
 }
 
 /// Where the first start makes the system partition: behind the second slots (`firmware/initrd/boxwright/partitions.sh`).
 fn first_start(layout: &Layout) -> u64 {
     let ends = layout.partitions.iter().map(|part| part.start + part.length);
     let slot = |role| layout.find(role).map_or(0, |part| part.length);
-    ends.max().unwrap_or(MIB).next_multiple_of(MIB) + slot(Role::Base) + slot(Role::Profile)
+    let end = ends.max().unwrap_or(MIB).next_multiple_of(MIB);
+    end.saturating_add(slot(Role::Base)).saturating_add(slot(Role::Profile))
 }
 
 /// What of a partition is overwritten: both headers of LUKS2 and its key slots, as cryptsetup lays them out. Of a filesystem

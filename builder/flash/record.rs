@@ -6,11 +6,12 @@
 use gptman::GPTPartitionEntry;
 use serde::{Deserialize, Serialize};
 
-use super::contents::State;
+use super::contents::{State, name};
 use crate::digest::Sha256;
+use crate::disk::gpt::{ENTRIES, check_entry};
 
-/// Where it is in the first MiB: no table and no boot sector is there.
-const AT: usize = 512 << 10;
+/// Where it is in the first MiB: no table and no boot sector is there, or behind it.
+pub const AT: usize = 512 << 10;
 const MAGIC: &[u8; 18] = b"BOXWRIGHTFLASHING\n";
 const PAYLOAD: usize = AT + 64;
 
@@ -52,8 +53,8 @@ pub fn write(head: &mut [u8], state: &State) {
     head[AT + 32..AT + 64].copy_from_slice(Sha256::of_bytes(&payload).bytes());
 }
 
-/// The state that the record in `head` is about, if there is a whole one.
-pub fn read(head: &[u8]) -> Option<State> {
+/// The state that the record in `head` is about, if there is a whole one that fits onto a disk of so many `sectors`.
+pub fn read(head: &[u8], sectors: u64) -> Option<State> {
     let start = head.get(AT..PAYLOAD).filter(|start| start.starts_with(MAGIC))?;
     let length = usize::try_from(u64::from_le_bytes(start[24..32].try_into().ok()?)).ok()?;
     let payload = head[PAYLOAD..].get(..length)?;
@@ -72,29 +73,71 @@ pub fn read(head: &[u8]) -> Option<State> {
         };
         (entry.number, made)
     });
-    Some(State { owner: record.box_name, entries: entries.collect() })
+    let entries: Vec<_> = entries.collect();
+    let fits = |(number, entry): &(u32, GPTPartitionEntry)| {
+        (1..=ENTRIES).contains(number) && check_entry(entry, sectors).is_ok()
+    };
+    let owner = record.box_name.and_then(|owner| name(&owner));
+    entries.iter().all(fits).then_some(State { owner, entries })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_is_kept_is_read_back_unless_damaged() {
+    const SECTORS: u64 = 10_000;
+
+    fn state(number: u32, first: u64, last: u64) -> State {
         let entry = GPTPartitionEntry {
             partition_type_guid: [1; 16],
             unique_partition_guid: [2; 16],
-            starting_lba: 4096,
-            ending_lba: 8191,
+            starting_lba: first,
+            ending_lba: last,
             attribute_bits: 3,
             partition_name: "system".into(),
         };
-        let state = State { owner: Some("attic".into()), entries: vec![(8, entry)] };
+        State { owner: Some("attic".into()), entries: vec![(number, entry)] }
+    }
+
+    fn reread(state: &State) -> Option<State> {
         let mut head = vec![0; 1 << 20];
-        assert!(read(&head).is_none());
+        write(&mut head, state);
+        read(&head, SECTORS)
+    }
+
+    #[test]
+    fn what_is_kept_is_read_back_unless_damaged() {
+        let state = state(8, 4096, 8191);
+        let mut head = vec![0; 1 << 20];
+        assert!(read(&head, SECTORS).is_none());
         write(&mut head, &state);
-        assert_eq!(read(&head).unwrap(), state);
+        assert_eq!(read(&head, SECTORS).unwrap(), state);
         head[PAYLOAD + 3] ^= 1;
-        assert!(read(&head).is_none());
+        assert!(read(&head, SECTORS).is_none());
+    }
+
+    #[test]
+    fn a_record_that_no_disk_of_this_size_can_have_is_none() {
+        for (number, first, last) in [(1, 1, 1), (128, 4096, SECTORS - 1)] {
+            assert!(reread(&state(number, first, last)).is_some(), "{number}");
+        }
+        for (number, first, last) in [
+            (0, 4096, 8191),
+            (129, 4096, 8191),
+            (500, 4096, 8191),
+            (8, 0, 9),
+            (8, 9, 8),
+            (8, 9, SECTORS),
+            (8, 9, u64::MAX),
+        ] {
+            assert_eq!(reread(&state(number, first, last)), None, "{number} {first} {last}");
+        }
+    }
+
+    #[test]
+    fn an_owner_that_is_no_name_is_not_shown() {
+        let mut state = state(8, 4096, 8191);
+        state.owner = Some("\u{1b}[2Jattic".into());
+        assert_eq!(reread(&state).unwrap().owner, None);
     }
 }

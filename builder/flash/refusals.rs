@@ -152,6 +152,17 @@ pub fn of_room(room: &Room<'_>, wanted: &Wanted<'_>) -> Vec<Refusal> {
     }
     let Some(state) = kept else { return found };
     let erase = "to give that up, say --erase-state";
+    if state.entries.is_empty() {
+        found.push(refusal(
+            "lost-state",
+            format!(
+                "{} names the state of a box in a partition table that cannot be used: it is damaged, or the disk is too small for it",
+                room.path.display()
+            ),
+            format!("take another disk; {erase}"),
+        ));
+        return found;
+    }
     match (state.owner.as_deref(), wanted.box_name) {
         (Some(owner), Some(name)) if owner == name => {}
         (Some(owner), Some(name)) => found.push(refusal(

@@ -6,8 +6,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
-use gptman::{GPT, GPTPartitionEntry};
+use anyhow::{Context as _, Result, anyhow, bail};
+use gptman::GPTPartitionEntry;
 use zeroize::Zeroizing;
 
 use super::frames::Frames;
@@ -15,8 +15,8 @@ use super::ranges;
 use crate::build::manifest::Manifest;
 use crate::diag::InputError;
 use crate::digest::Sha256;
-use crate::disk::gpt::{self, SECTOR};
-use crate::disk::layout::MIB;
+use crate::disk::gpt;
+use crate::disk::layout::{MIB, SECRETS_BYTES};
 use crate::disk::{Layout, Role, content};
 use crate::interrupt;
 use crate::secrets::bundle;
@@ -76,7 +76,11 @@ impl Source {
             InputError(format!("{}: {error:#}; it is no image of Boxwright's, or damaged", path.display()))
         };
         let layout = gpt::read(&mut &file).map_err(damaged)?;
-        let table = GPT::read_from(&mut &file, SECTOR).map_err(|error| damaged(error.into()))?;
+        if layout.find(Role::Secrets).is_some_and(|partition| partition.length > SECRETS_BYTES) {
+            // All of it is held in memory.
+            return Err(damaged(anyhow!("its secrets partition is larger than any")).into());
+        }
+        let table = gpt::read_table(&mut &file).map_err(damaged)?;
         let used = table.iter().filter(|(_, entry)| entry.is_used());
         let entries = used.map(|(number, entry)| (number, entry.clone())).collect();
         let mapped = content::mapped(&file).with_context(|| format!("reading {}", path.display()))?;

@@ -9,7 +9,7 @@ use super::bytes::{self, Region};
 use super::image::Image;
 use super::{Found, presence};
 use crate::digest::guid_text;
-use crate::disk::gpt::{SECTOR, mixed};
+use crate::disk::gpt::{self, SECTOR, mixed};
 
 /// How much a copy of the table takes with its header, in bytes: 128 entries of 128 bytes, and one sector.
 const COPY: u64 = 128 * 128 + SECTOR;
@@ -51,7 +51,7 @@ pub(super) fn compare(first: &Image, second: &Image, mut found: Found<'_>) -> Re
 }
 
 fn read(image: &Image) -> Result<GPT> {
-    GPT::read_from(&mut BufReader::new(&image.file), SECTOR)
+    gpt::read_table(&mut BufReader::new(&image.file))
         .with_context(|| format!("reading the partition table of {}", image.path.display()))
 }
 
@@ -70,7 +70,7 @@ fn entries(tables: &[GPT; 2], found: &mut Found<'_>) {
                 .map(|(_, entry)| entry)
                 .filter(|entry| entry.is_used())
         });
-        let name = pair.into_iter().flatten().next().map(|entry| entry.partition_name.as_str().to_owned());
+        let name = pair.into_iter().flatten().next().map(gpt::name);
         let [Some(one), Some(other)] = pair else {
             if let Some(name) = name {
                 found.add(Some(&name), "missing", pair.map(presence));
@@ -78,7 +78,7 @@ fn entries(tables: &[GPT; 2], found: &mut Found<'_>) {
             continue;
         };
         let facts: [(&'static str, [String; 2]); 5] = [
-            ("name", [one, other].map(|entry| entry.partition_name.as_str().to_owned())),
+            ("name", [one, other].map(gpt::name)),
             ("type", [one, other].map(|entry| guid_text(&mixed(&entry.partition_type_guid)))),
             ("GUID", [one, other].map(|entry| guid_text(&mixed(&entry.unique_partition_guid)))),
             (

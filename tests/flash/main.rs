@@ -11,4 +11,5 @@ mod images;
 mod machine;
 mod secrets;
 mod state;
+mod tables;
 mod terminal;
