@@ -1,6 +1,7 @@
 //! The order in which a disk is written, so that a write that breaks never leaves a disk that starts.
 //!
-//! 1. Both partition tables go: the first MiB and the last sectors become zero, and that is waited for.
+//! 1. Both partition tables go: the first MiB and the last sectors become zero, and that is waited for. What says where a state
+//!    that stays is (`record`) is stored before.
 //! 2. Holes of the image are made to read as zeroes.
 //! 3. Everything else is written, and waited for.
 //! 4. All that was written, zeroes too, is read back, and the gaps are looked into again (`read_back`).
@@ -16,7 +17,7 @@ use super::medium::{Buffer, Medium};
 use super::plan::Plan;
 use super::source::Source;
 use super::workers::{self, PIECE};
-use super::{ranges, read_back};
+use super::{ranges, read_back, record};
 use crate::disk::content::is_zero;
 use crate::interrupt;
 use crate::ui::{Step, Ui, human_bytes};
@@ -67,7 +68,13 @@ fn all(plan: &Plan, source: &Source, medium: &impl Medium, ui: &Ui) -> Result<()
 }
 
 fn remove_tables(plan: &Plan, medium: &impl Medium) -> Result<()> {
-    medium.write(0, &plan.blank)?;
+    let (tables, record) = plan.blank.split_at(record::AT.min(plan.blank.len()));
+    medium.write(record::AT as u64, record)?;
+    if !is_zero(record) {
+        // A disk stores what it was given in an order of its own: without tables and record the state would be lost.
+        medium.settle()?;
+    }
+    medium.write(0, tables)?;
     medium.write(plan.ends.tail_start(), &vec![0; plan.ends.tail.len()])?;
     Ok(medium.settle()?)
 }

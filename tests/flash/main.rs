@@ -9,6 +9,7 @@ mod devices;
 mod files;
 mod images;
 mod machine;
+mod power;
 mod secrets;
 mod state;
 mod tables;
