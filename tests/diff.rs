@@ -196,6 +196,19 @@ fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
+#[test]
+fn names_of_strangers_give_a_terminal_no_orders() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = folder.path().join("new.lock");
+    let text = fs::read_to_string(Path::new(FOLDER).join("new.lock")).unwrap();
+    fs::write(&new, text.replace("reference = \"ghcr.io/", "reference = \"\\u001b[2Jghcr.io/")).unwrap();
+    for form in [&[][..], &["--markdown"]] {
+        let (code, out, err) = run(&[&["diff", "tests/diff/old.lock", new.to_str().unwrap()], form].concat());
+        assert_eq!(code, Some(0), "{err}");
+        assert!(out.contains(" [2Jghcr.io/") && !out.contains('\u{1b}'), "{out:?}");
+    }
+}
+
 /// The names in one list of a report.
 fn names(report: &Value, list: &str, key: &str) -> Vec<String> {
     report[list].as_array().unwrap().iter().map(|item| item[key].as_str().unwrap().to_owned()).collect()

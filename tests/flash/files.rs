@@ -228,3 +228,19 @@ fn a_file_that_came_meanwhile_is_nobodys_to_overwrite() {
     assert!(format!("{:#}", written.unwrap_err()).contains("has changed since it was looked at"));
     assert_eq!(fs::read(&disk).unwrap(), b"dear box");
 }
+
+#[test]
+fn a_run_that_fails_removes_what_it_made_and_nothing_else() {
+    let bench = Bench::new();
+    let (made, there) = (bench.path("made"), bench.empty("there", 0));
+    for (version, disk) in [(1, &made), (2, &there)] {
+        let image = bench.image("attic", version);
+        let (source, aim) = images::aimed(&bench, &image, disk);
+        let order = images::order(&source, &aim);
+        let plan = order.plan().unwrap().0;
+        // The image is cut off while it is read.
+        fs::OpenOptions::new().write(true).open(&image).unwrap().set_len(1 << 20).unwrap();
+        order.carry_out(&plan, &Machine::default(), &Ui::silent()).unwrap_err();
+    }
+    assert!(!made.exists() && there.exists());
+}
