@@ -57,6 +57,16 @@ impl AtomicFile {
         }
     }
 
+    /// Keeps the file from everybody but its owner, from now on and under its name.
+    ///
+    /// # Errors
+    /// If the filesystem refuses.
+    pub fn keep_private(&self) -> Result<()> {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        let set = self.temporary.as_file().set_permissions(mode);
+        set.with_context(|| format!("keeping {} from others", self.path.display()))
+    }
+
     /// The open file, for seeking and for handing to a tool.
     pub fn file(&mut self) -> &mut File {
         self.temporary.as_file_mut()

@@ -2,8 +2,12 @@
 //!
 //! It needs python3, which the box has; without it on this machine the test says so and passes.
 
+#[path = "support/built.rs"]
+mod built;
 #[path = "support/go.rs"]
 mod go;
+#[path = "secrets/image.rs"]
+mod image;
 #[path = "secrets/sealed.rs"]
 mod sealed;
 

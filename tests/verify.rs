@@ -112,7 +112,7 @@ impl Recipe {
             .collect();
         let seed = Sha256::of_bytes(b"release");
         let parts = Parts { seed: &seed, version: 7, time: TIME, layers: &layers, esp: &esp, secrets: None };
-        disk::assemble(&parts, tools, &folder.join("box.img")).unwrap().path
+        disk::assemble(&parts, tools, &folder.join("box.img")).unwrap().commit().unwrap().path
     }
 }
 

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -30,14 +30,18 @@ const SKIPPABLE: u32 = 0x184d_2a5e;
 const SEEKABLE: u32 = 0x8f92_eab1;
 
 /// Compresses `file` to `target`. `filled` are the parts of it that are not all zero. `progress` is told how many bytes of the
-/// file are done. Returns the size of the result in bytes.
+/// file are done. Returns the size of the result in bytes. Who may not read `file` may not read the result.
 ///
 /// # Errors
 /// If a file cannot be read or written, or the user asks to stop; `target` is untouched then.
 pub fn write(file: &File, filled: &[Range<u64>], target: &Path, progress: &dyn Fn(u64)) -> Result<u64> {
-    let size = file.metadata().context("measuring the image")?.len();
+    let metadata = file.metadata().context("measuring the image")?;
+    let size = metadata.len();
     let context = || format!("writing {}", target.display());
     let mut packed = AtomicFile::create(target)?;
+    if metadata.mode() & 0o004 == 0 {
+        packed.keep_private()?;
+    }
     let mut table = Vec::new();
     let mut written = 0;
     let frames = size.div_ceil(FRAME_BYTES);
@@ -162,6 +166,20 @@ mod tests {
             (from, at) = (from + short, at + long);
         }
         assert_eq!((from, at), (packed.len() - table.len(), plain.len()));
+    }
+
+    #[test]
+    fn the_copy_of_a_private_file_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+        for given in [0o600, 0o644] {
+            let target = folder.path().join("a.img.zst");
+            let file = File::create(folder.path().join("a.img")).unwrap();
+            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(given)).unwrap();
+            let file = File::open(folder.path().join("a.img")).unwrap();
+            write(&file, &[], &target, &|_| ()).unwrap();
+            assert_eq!(mode(&target), given);
+        }
     }
 
     #[test]

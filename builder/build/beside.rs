@@ -94,11 +94,16 @@ impl Order<'_> {
         })
     }
 
-    /// Writes what lies beside `image`. What belonged to a former image goes first.
-    pub(super) fn write_beside(&self, image: &Path, manifest: &Manifest, origin: &Origin) -> Result<()> {
+    /// Writes what lies beside `image`: `documents`, and the rest. What belonged to a former image goes first.
+    pub(super) fn write_beside(
+        &self,
+        image: &Path,
+        manifest: &Manifest,
+        documents: &[(PathBuf, String)],
+    ) -> Result<()> {
         clear(image)?;
         lock::save(self.lock, &lock_of(image))?;
-        self.write_documents(image, manifest, origin)?;
+        write_documents(documents)?;
         manifest.save(image)?;
         write_checksums(image, manifest)
     }
@@ -111,23 +116,36 @@ impl Order<'_> {
         }
         lock::save(self.lock, &lock_of(image))?;
         let origin = self.origin(manifest.release, &manifest.embedded, context)?;
-        self.write_documents(image, manifest, &origin)?;
+        write_documents(&self.documents(image, manifest, &origin)?)?;
         write_checksums(image, manifest)
     }
 
-    fn write_documents(&self, image: &Path, manifest: &Manifest, origin: &Origin) -> Result<()> {
-        let (Some(sha256), Some(content)) = (manifest.sha256, manifest.content) else { return Ok(()) };
+    /// The documents about `image` with their paths, none of which holds a secret.
+    pub(super) fn documents(
+        &self,
+        image: &Path,
+        manifest: &Manifest,
+        origin: &Origin,
+    ) -> Result<Vec<(PathBuf, String)>> {
+        let (Some(sha256), Some(content)) = (manifest.sha256, manifest.content) else {
+            return Ok(Vec::new());
+        };
         let file = file_name(image);
         let subject = Subject { origin, file: &file, sha256, content };
+        let mut documents = Vec::new();
         for document in Document::ALL {
             let (path, text) = (document.path(image), document.text(&subject)?);
             if let Some(secrets) = self.secrets {
                 scan::refuse_in_text(secrets, &path, &text)?;
             }
-            atomic::write(&path, text.as_bytes())?;
+            documents.push((path, text));
         }
-        Ok(())
+        Ok(documents)
     }
+}
+
+fn write_documents(documents: &[(PathBuf, String)]) -> Result<()> {
+    documents.iter().try_for_each(|(path, text)| atomic::write(path, text.as_bytes()))
 }
 
 /// The file that says on the ESP what the release was made from.

@@ -31,7 +31,7 @@ use crate::boot::{self, Release};
 use crate::check::CheckedProfile;
 use crate::context::Context;
 use crate::digest::{Hasher, Sha256, guid_text};
-use crate::disk::{self, DiskImage, Parts, Role};
+use crate::disk::{self, Assembled, DiskImage, Parts, Role};
 use crate::layers::Layer;
 use crate::lock::{self, Lock};
 use crate::overlay;
@@ -101,10 +101,12 @@ impl Order<'_> {
         self.look_into(&layers, &tools, context)?;
         let step = context.ui.step("assembling the image");
         let origin = self.origin(release.digest, &embedded.references, context)?;
-        let made = self.assemble((&release, &origin), (&base, &layers), &tools, &image)?;
-        let manifest = self.manifest(inputs, &release, (&made, &layers), &embedded)?;
-        self.look_over(&made, &manifest).inspect_err(|_| drop(fs::remove_file(&image)))?;
-        self.write_beside(&image, &manifest, &origin)?;
+        let assembled = self.assemble((&release, &origin), (&base, &layers), &tools, &image)?;
+        let manifest = self.manifest(inputs, &release, (&assembled.image, &layers), &embedded)?;
+        self.look_over((&assembled.image, &image), &manifest)?;
+        let documents = self.documents(&image, &manifest, &origin)?;
+        let made = assembled.commit()?;
+        self.write_beside(&image, &manifest, &documents)?;
         step.done(crate::ui::human_bytes(made.written_bytes));
         Ok(Built { image, manifest, unchanged: false })
     }
@@ -173,12 +175,12 @@ impl Order<'_> {
         Ok(())
     }
 
-    /// Looks for secrets in the image and in what is written beside it.
-    fn look_over(&self, made: &DiskImage, manifest: &Manifest) -> Result<()> {
+    /// Looks for secrets in the image, before it is called `image`, and in what is written beside it.
+    fn look_over(&self, (made, image): (&DiskImage, &Path), manifest: &Manifest) -> Result<()> {
         let Some(secrets) = self.secrets else { return Ok(()) };
-        scan::refuse_in_image(secrets, made)?;
-        scan::refuse_in_text(secrets, &Manifest::path(&made.path), &manifest.text()?)?;
-        scan::refuse_in_text(secrets, &lock_of(&made.path), &lock::format::render(self.lock))
+        scan::refuse_in_image(secrets, made, image)?;
+        scan::refuse_in_text(secrets, &Manifest::path(image), &manifest.text()?)?;
+        scan::refuse_in_text(secrets, &lock_of(image), &lock::format::render(self.lock))
     }
 
     fn release(&self, base: &Base, profile: &Layer, images: Option<&Layer>) -> Release {
@@ -200,7 +202,7 @@ impl Order<'_> {
         content: (&Base, &[(Role, &Layer)]),
         tools: &Tools,
         image: &Path,
-    ) -> Result<DiskImage> {
+    ) -> Result<Assembled> {
         let ((release, origin), (base, layers)) = (release, content);
         let firmware = (self.checked.platform(), self.checked.distribution());
         let mut esp = boot::esp(release, &base.files, firmware, tools)?;

@@ -108,14 +108,17 @@ pub(super) fn refuse_in_esp(secrets: &Secrets, esp: &[EspFile]) -> Result<()> {
     refuse(&secrets.scan_tree(Path::new("ESP"), &texts))
 }
 
-/// Fails if anything of the assembled image but its secrets partition contains the value of a secret.
+/// Fails if anything of the assembled image but its secrets partition contains the value of a secret. `name` is the path
+/// that it is to have.
 ///
 /// # Errors
 /// The secret's name and the place; or if the image cannot be read.
-pub(super) fn refuse_in_image(secrets: &Secrets, image: &DiskImage) -> Result<()> {
+pub(super) fn refuse_in_image(secrets: &Secrets, image: &DiskImage, name: &Path) -> Result<()> {
     let partition = image.layout.partitions.iter().find(|partition| partition.role == Role::Secrets);
     let except = partition.map_or(0..0, |partition| partition.start..partition.start + partition.length);
-    refuse(&secrets.scanner().file_but(&image.path, &except)?)
+    let mut leaks = secrets.scanner().file_but(&image.path, &except)?;
+    leaks.iter_mut().for_each(|leak| leak.file = name.to_owned());
+    refuse(&leaks)
 }
 
 /// Fails if `text`, which is about to be written beside the image as `name`, contains the value of a secret.
@@ -231,7 +234,7 @@ mod tests {
             "attic.manifest.json",
         );
 
-        let image = folder.path().join("attic.img");
+        let image = folder.path().join(".unfinished-a");
         let mut bytes = vec![1; 3 << 20];
         bytes[1 << 20..][..CANARY.len()].copy_from_slice(CANARY.as_bytes());
         fs::write(&image, &bytes).unwrap();
@@ -246,8 +249,11 @@ mod tests {
             },
             written_bytes: 3 << 20,
         };
-        refuse_in_image(&secrets, &made(1 << 20)).unwrap();
-        refused(refuse_in_image(&secrets, &made(2 << 20)), "attic.img at byte 1048576");
+        refuse_in_image(&secrets, &made(1 << 20), Path::new("out/attic.img")).unwrap();
+        refused(
+            refuse_in_image(&secrets, &made(2 << 20), Path::new("out/attic.img")),
+            "out/attic.img at byte 1048576",
+        );
     }
 
     #[test]

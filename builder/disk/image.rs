@@ -1,7 +1,7 @@
 //! The image file: partition table, ESP and layers in one sparse file.
 //!
 //! Layers are copied by the kernel (as shared blocks where the filesystem can do that); what is empty stays a hole. The
-//! file appears only when it is complete.
+//! file gets its name only when it is complete and its maker has looked at it. With secrets in it, it is its owner's alone.
 
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -48,11 +48,31 @@ pub struct DiskImage {
     pub written_bytes: u64,
 }
 
-/// Writes the image of `parts` to `target`.
+/// A complete image without its name; it is removed if it does not get that.
+#[derive(Debug)]
+pub struct Assembled {
+    /// The image, at the path that it has until then.
+    pub image: DiskImage,
+    file: AtomicFile,
+    target: PathBuf,
+}
+
+impl Assembled {
+    /// Gives the image its name, in place of a former one.
+    ///
+    /// # Errors
+    /// If the rename fails; the former image is untouched then.
+    pub fn commit(self) -> Result<DiskImage> {
+        self.file.commit_unsynced()?;
+        Ok(DiskImage { path: self.target, ..self.image })
+    }
+}
+
+/// Writes the image of `parts`, which is to be called `target`.
 ///
 /// # Errors
-/// If a part cannot be read, a tool fails, or the disk is full; `target` is untouched then.
-pub fn assemble(parts: &Parts<'_>, tools: &Tools, target: &Path) -> Result<DiskImage> {
+/// If a part cannot be read, a tool fails, or the disk is full.
+pub fn assemble(parts: &Parts<'_>, tools: &Tools, target: &Path) -> Result<Assembled> {
     let sizes: Vec<LayerSize> = parts
         .layers
         .iter()
@@ -60,6 +80,9 @@ pub fn assemble(parts: &Parts<'_>, tools: &Tools, target: &Path) -> Result<DiskI
         .collect();
     let layout = Layout::plan(parts.seed, parts.version, &sizes)?;
     let mut image = AtomicFile::create(target)?;
+    if parts.secrets.is_some() {
+        image.keep_private()?;
+    }
     let context = || format!("writing {}", target.display());
     image.file().set_len(layout.total_bytes).with_context(context)?;
     gpt::write(&layout, image.file())?;
@@ -88,8 +111,9 @@ pub fn assemble(parts: &Parts<'_>, tools: &Tools, target: &Path) -> Result<DiskI
         image.write_all(bundle).with_context(context)?;
     }
     let written_bytes = image.file().metadata().with_context(context)?.blocks() * 512;
-    image.commit_unsynced()?;
-    Ok(DiskImage { path: target.to_owned(), layout, written_bytes })
+    let path = image.temporary_path().to_owned();
+    let (file, image) = (image, DiskImage { path, layout, written_bytes });
+    Ok(Assembled { image, file, target: target.to_owned() })
 }
 
 /// Reads the partitions of the image at `path`.

@@ -9,5 +9,5 @@ pub mod gpt;
 pub mod image;
 pub mod layout;
 
-pub use image::{DiskImage, Parts, assemble, read};
+pub use image::{Assembled, DiskImage, Parts, assemble, read};
 pub use layout::{Layout, Partition, Role};

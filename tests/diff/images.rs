@@ -71,7 +71,7 @@ fn image(folder: &Path, name: &str, mut tree: Tree) -> PathBuf {
     let layers = [(Role::Base, &base), (Role::Profile, &profile)];
     let parts = Parts { seed: &seed, version: 7, time: TIME, layers: &layers, esp: &esp, secrets: None };
     let image = folder.join(name).with_extension("img");
-    let made = disk::assemble(&parts, tools, &image).unwrap();
+    let made = disk::assemble(&parts, tools, &image).unwrap().commit().unwrap();
     lock::save(lock, &image.with_extension("lock")).unwrap();
     Manifest {
         schema: manifest::SCHEMA,
