@@ -235,6 +235,17 @@ fn short_and_long_forms_are_the_same() {
     assert_eq!(short.files, long.files);
 }
 
+/// However large a file is, no more of it is read than what a Compose file may have.
+#[test]
+fn of_a_huge_file_only_the_beginning_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("compose.yaml");
+    fs::File::create(&file).unwrap().set_len(1 << 40).unwrap();
+    let output = Command::new(PROGRAM).arg("import").arg(&file).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && said.contains("has more than 1 MiB"), "{said}");
+}
+
 /// Names that only the file has become those of the box, where a host name stands and nowhere else.
 #[test]
 fn names_of_hosts_are_those_of_the_box() {

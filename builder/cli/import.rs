@@ -16,7 +16,7 @@ use crate::diag::InputError;
 
 pub(super) fn run(session: &Session, arguments: &Import) -> anyhow::Result<()> {
     let file = &arguments.file;
-    let bytes = match fs::read(file) {
+    let bytes = match crate::import::read(file) {
         Ok(bytes) => bytes,
         Err(error) => return Err(InputError(format!("{} cannot be read: {error}", file.display())).into()),
     };

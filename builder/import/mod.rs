@@ -25,6 +25,7 @@ mod yaml;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use crate::catalog::{self, Container, Exposure, Port, Secret, Service, Use};
@@ -35,7 +36,7 @@ use report::Report;
 use template::Template;
 use yaml::Node;
 
-/// The largest file that is read.
+/// The largest file that is read, in bytes.
 const LARGEST: usize = 1 << 20;
 
 /// What came of a Compose file.
@@ -72,6 +73,16 @@ struct Import<'a> {
     copies: BTreeMap<String, Vec<u8>>,
     disk: Use,
     gpu: Use,
+}
+
+/// The content of a Compose file at `path`, or so much of it that [`import`] sees that it is too large.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(LARGEST as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads the Compose file `file` with the content `bytes` as a service, called `name` if that is given.

@@ -12,6 +12,10 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 const DEEPEST: usize = 64;
 /// The most nodes, counting what an alias repeats each time.
 const MOST: usize = 50_000;
+/// The most bytes of text, counted in the same way.
+const MOST_TEXT: usize = 1 << 20;
+/// What is said of an alias or an anchor that leads beyond them.
+const TOO_LARGE: &str = "repeating this would make the file far too large";
 
 /// A value and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,11 +77,16 @@ impl Node {
         }
     }
 
-    fn size(&self) -> usize {
-        1 + match &self.value {
-            Value::Scalar { .. } => 0,
-            Value::List(items) => items.iter().map(Node::size).sum(),
-            Value::Map(entries) => entries.iter().map(|(_, value)| value.size()).sum(),
+    /// How many nodes this is, and how many bytes of text.
+    fn size(&self) -> (usize, usize) {
+        let add = |(nodes, text), (more, longer)| (nodes + more, text + longer);
+        match &self.value {
+            Value::Scalar { text, .. } => (1, text.len()),
+            Value::List(items) => items.iter().map(Node::size).fold((1, 0), add),
+            Value::Map(entries) => {
+                let sizes = entries.iter().map(|(key, value)| add((0, key.text.len()), value.size()));
+                sizes.fold((1, 0), add)
+            }
         }
     }
 }
@@ -103,6 +112,7 @@ struct Reading {
     open: Vec<Open>,
     anchors: BTreeMap<usize, Node>,
     nodes: usize,
+    text: usize,
     root: Option<Node>,
 }
 
@@ -110,8 +120,8 @@ struct Reading {
 pub(super) fn parse(text: &str) -> Result<Node, Wrong> {
     let bytes = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
     let brackets = text.match_indices(['[', '{']).map(|(at, _)| at).collect();
-    let mut reading =
-        Reading { bytes, brackets, open: Vec::new(), anchors: BTreeMap::new(), nodes: 0, root: None };
+    let (open, anchors) = (Vec::new(), BTreeMap::new());
+    let mut reading = Reading { bytes, brackets, open, anchors, nodes: 0, text: 0, root: None };
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
             let at = reading.byte(error.marker().index());
@@ -138,15 +148,14 @@ impl Reading {
         match event {
             Event::DocumentStart(_) if self.root.is_some() => Err(wrong("a second document begins here")),
             Event::Alias(anchor) => {
-                let Some(node) = self.anchors.get(&anchor) else {
+                let Some(size) = self.anchors.get(&anchor).map(Node::size) else {
                     return Err(wrong("this refers to what it stands in"));
                 };
-                self.nodes = self.nodes.saturating_add(node.size());
-                if self.nodes > MOST {
-                    return Err(wrong("repeating this would make the file far too large"));
+                let fits = self.spend(size);
+                match self.anchors.get(&anchor).filter(|_| fits) {
+                    Some(node) => self.place(Node { span: place, ..node.clone() }),
+                    None => Err(wrong(TOO_LARGE)),
                 }
-                let node = Node { span: place, ..node.clone() };
-                self.put(node, 0)
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let string = tagged(tag.as_deref()).map_err(|message| wrong(&message))?;
@@ -216,14 +225,31 @@ impl Reading {
         Ok(())
     }
 
+    /// Counts so many nodes and bytes of text; whether that is still in proportion.
+    fn spend(&mut self, (nodes, text): (usize, usize)) -> bool {
+        self.nodes = self.nodes.saturating_add(nodes);
+        self.text = self.text.saturating_add(text);
+        self.nodes <= MOST && self.text <= MOST_TEXT
+    }
+
+    /// A node that has just ended.
     fn put(&mut self, node: Node, anchor: usize) -> Result<(), Wrong> {
-        self.nodes += 1;
-        if self.nodes > MOST {
-            return Err(Wrong { span: node.span, message: format!("more than {MOST} values") });
+        let own = node.raw().map_or(0, str::len);
+        if !self.spend((1, own)) {
+            let message = format!("more than {MOST} values, or than 1 MiB of text, with what is repeated");
+            return Err(Wrong { span: node.span, message });
+        }
+        if anchor != 0 && !self.spend(node.size()) {
+            return Err(Wrong { span: node.span, message: TOO_LARGE.to_owned() });
         }
         if anchor != 0 {
             self.anchors.insert(anchor, node.clone());
         }
+        self.place(node)
+    }
+
+    /// Puts a node that has been counted where it belongs.
+    fn place(&mut self, node: Node) -> Result<(), Wrong> {
         match self.open.last_mut().map(|open| &mut open.content) {
             None => self.root = Some(node),
             Some(Content::List(items)) => items.push(node),
@@ -288,7 +314,13 @@ mod tests {
         let bomb = (0..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, n| {
             format!("{text}a{}: &a{} [*a{n}, *a{n}]\n", n + 1, n + 1)
         });
+        let long = "x".repeat(2000);
+        let repeated = (0..600).fold(format!("a: &a {long}\n"), |text, n| format!("{text}b{n}: *a\n"));
+        let nested = (0..60).fold(long, |text, n| format!("&n{n} [{text}]"));
+        let anchored = format!("- {nested}\n").repeat(12);
         let table = [
+            (repeated.as_str(), "far too large"),
+            (anchored.as_str(), "far too large"),
             ("a: 1\na: 2\n", "twice"),
             ("a: !reset null\n", "several files"),
             ("a: 1\n---\nb: 2\n", "second document"),
