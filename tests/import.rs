@@ -3,6 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, reason = "tests")]
 #![allow(clippy::disallowed_methods, reason = "these tests start the program as people do")]
 
+#[path = "import/secrets.rs"]
+mod secrets;
 #[path = "support/trixie.rs"]
 mod trixie;
 

@@ -17,12 +17,12 @@ const SECRET_WORDS: [&str; 9] =
 /// Words in a variable's name if its value may be another container's name.
 const HOST_WORDS: [&str; 8] = ["ADDR", "BROKER", "ENDPOINT", "HOST", "ORIGIN", "SERVER", "UPSTREAM", "URL"];
 /// Where Docker puts secrets.
-const SECRETS: &str = "/run/secrets/";
+pub(super) const SECRETS: &str = "/run/secrets/";
 
 /// One variable: name, value where it has one, and where it stands.
-struct Variable {
-    name: Key,
-    value: Option<Node>,
+pub(super) struct Variable {
+    pub(super) name: Key,
+    pub(super) value: Option<Node>,
 }
 
 /// The value of the variable `wanted` in an `environment` of either form.
@@ -30,7 +30,7 @@ pub(super) fn value(environment: &Node, wanted: &str) -> Option<Node> {
     variables_of(environment).into_iter().find(|one| one.name.text == wanted).and_then(|one| one.value)
 }
 
-fn variables_of(environment: &Node) -> Vec<Variable> {
+pub(super) fn variables_of(environment: &Node) -> Vec<Variable> {
     let of_list = |item: &Node| {
         let (name, value) = match item.raw()?.split_once('=') {
             Some((name, value)) => (name, Some(value)),
@@ -105,8 +105,8 @@ impl Import<'_> {
                 help,
             );
         }
-        for name in self.declared.keys().filter(|name| **name != label(name)) {
-            text = text.replace(&format!("{SECRETS}{name}"), &format!("{SECRETS}{}", label(name)));
+        for (name, secret) in self.declared.iter().filter(|(name, secret)| name != secret) {
+            text = text.replace(&format!("{SECRETS}{name}"), &format!("{SECRETS}{secret}"));
         }
         text
     }
@@ -124,9 +124,7 @@ impl Import<'_> {
         let secret = match self.secret_values.get(&value) {
             Some(secret) => secret.clone(),
             None => {
-                let free = |one: &String| !self.secrets.contains_key(one);
-                let candidates = [label(name), label(&format!("{}-{name}", subject.key))];
-                let Some(secret) = candidates.into_iter().find(free) else { return false };
+                let secret = self.free_name(&subject.key, name);
                 let about = format!("{name} of {}.", subject.key);
                 self.secrets.insert(secret.clone(), Secret { about, ..Secret::default() });
                 self.secret_values.insert(value, secret.clone());
@@ -154,6 +152,21 @@ impl Import<'_> {
         true
     }
 
+    /// A name that no secret has yet, for the variable `name` of the container `key`.
+    fn free_name(&self, key: &str, name: &str) -> String {
+        let taken = |one: &String| {
+            self.secrets.contains_key(one) || self.declared.values().any(|declared| declared == one)
+        };
+        let longer = label(&format!("{key}-{name}"));
+        let mut candidate = label(name);
+        let mut number = 1;
+        while taken(&candidate) {
+            candidate = if number == 1 { longer.clone() } else { format!("{longer}-{number}") };
+            number += 1;
+        }
+        candidate
+    }
+
     /// What the container lists under `secrets`, Compose's own way.
     fn declared_secrets(&mut self, subject: &Subject<'_>) {
         for item in subject.node.get("secrets").map(|node| self.report.items(node)).unwrap_or_default() {
@@ -162,7 +175,7 @@ impl Import<'_> {
                 let help = "remove `target`, and name the file /run/secrets/NAME";
                 self.report.error(&item.span, "secret", "a secret has one name on a box", help);
             }
-            if !self.declared.contains_key(&name) {
+            let Some(secret) = self.declared.get(&name).cloned() else {
                 let message = format!("there is no secret `{name}` in this file");
                 self.report.error(
                     &item.span,
@@ -171,8 +184,8 @@ impl Import<'_> {
                     "add it under `secrets` at the end of the file",
                 );
                 continue;
-            }
-            let (secret, about) = (label(&name), format!("{name} of {}.", subject.key));
+            };
+            let about = format!("{name} of {}.", subject.key);
             let one = self.secrets.entry(secret).or_insert_with(|| Secret { about, ..Secret::default() });
             one.containers.push(subject.key.clone());
             if subject.known.is_some() {

@@ -9,6 +9,7 @@ mod copies;
 mod environment;
 mod keys;
 mod known;
+mod leaks;
 mod mounts;
 mod names;
 mod ports;
@@ -66,8 +67,8 @@ struct Import<'a> {
     secret_values: BTreeMap<String, String>,
     /// Container and variable of each secret that became a file.
     secret_names: Vec<(String, String)>,
-    /// Compose's own secrets, by their names in the file.
-    declared: BTreeMap<String, ()>,
+    /// Compose's own secrets: their names in the file, and those that they have on the box.
+    declared: BTreeMap<String, String>,
     /// Container, path on the old machine, path in the container, whether it is only read.
     disks: Vec<(String, String, String, bool)>,
     copies: BTreeMap<String, Vec<u8>>,
@@ -173,6 +174,7 @@ impl<'a> Import<'a> {
         self.order(services);
         self.disk_folders();
         self.hidden_variables();
+        self.leaks(services);
         let service = self.service();
         self.finish(text, services, &service)
     }

@@ -1,7 +1,9 @@
 //! The keys of the file besides its services: volumes, networks, secrets, and what brings in other files.
 
 use super::Import;
-use super::yaml::Node;
+use super::names::label;
+use super::yaml::{Key, Node};
+use crate::catalog::is_label;
 
 impl Import<'_> {
     /// Everything in the file but its services.
@@ -13,12 +15,7 @@ impl Import<'_> {
                 "networks" => self.own_networks(node),
                 "secrets" => {
                     for (name, _) in node.entries() {
-                        self.declared.insert(name.text.clone(), ());
-                        let message = format!(
-                            "the secret `{}` is the owner's or the box's; its value is left out",
-                            name.text
-                        );
-                        self.report.once(&name.span, "secret", message);
+                        self.own_secret(name);
                     }
                 }
                 "configs" => {
@@ -45,6 +42,23 @@ impl Import<'_> {
                 }
             }
         }
+    }
+
+    fn own_secret(&mut self, name: &Key) {
+        let secret = label(&name.text);
+        let help = "rename it: small letters, digits and hyphens";
+        if !is_label(&secret) {
+            let message = format!("`{}` cannot be a secret's name on a box", name.text);
+            self.report.error(&name.span, "bad-name", message, help);
+        }
+        if let Some((other, _)) = self.declared.iter().find(|(_, one)| **one == secret) {
+            let message = format!("`{other}` and `{}` would be one secret on a box: `{secret}`", name.text);
+            self.report.error(&name.span, "bad-name", message, help);
+        }
+        self.declared.insert(name.text.clone(), secret);
+        let message =
+            format!("the secret `{}` is the owner's or the box's; its value is left out", name.text);
+        self.report.once(&name.span, "secret", message);
     }
 
     fn own_volumes(&mut self, node: &Node) {
