@@ -182,6 +182,37 @@ fn a_registry_mirror_named_by_a_flag_reaches_the_box() {
     assert_eq!(mirrors, serde_json::json!(["https://hub.example.net:5000"]));
 }
 
+/// What was rendered before stays until all of it is written anew, and what a killed run left is in nobody's way.
+#[test]
+fn a_result_of_render_is_replaced_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("tree");
+    let left = to.join(".unfinished-left/new/etc");
+    std::fs::create_dir_all(left).unwrap();
+    let render = |before: &str| {
+        let script = format!("{before} exec \"$0\" render minimal --to \"$1\"");
+        let output = Command::new("sh").args(["-c", &script, PROGRAM]).arg(&to).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(render("").0, Some(0));
+    let names = || {
+        let entries = std::fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.map(|name| name.into_string().unwrap()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let whole = names();
+    assert!(whole.contains("etc") && !whole.iter().any(|name| name.starts_with(".unfinished")), "{whole:?}");
+    std::fs::write(to.join("etc/of-an-older-program"), "").unwrap();
+    // No file may grow beyond a block, as if the disk were full.
+    let (code, said) = render("trap '' XFSZ; ulimit -f 1;");
+    assert!(code == Some(2) && said.contains("writing "), "{code:?}: {said}");
+    assert!(names() == whole && to.join("etc/of-an-older-program").is_file());
+    assert_eq!(render("").0, Some(0));
+    assert!(names() == whole && !to.join("etc/of-an-older-program").exists());
+    std::fs::remove_file(to.join(".boxwright-render")).unwrap();
+    let (code, said) = render("");
+    assert!(code == Some(2) && said.contains("is not empty; name another folder"), "{code:?}: {said}");
+}
+
 #[test]
 fn the_profiles_package_mirror_is_asked_before_the_hosts() {
     let folder = tempfile::tempdir().unwrap();
