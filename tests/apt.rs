@@ -137,7 +137,8 @@ fn compare(distribution: &str, cases: &[(&str, &[&str], &[&str])]) {
     }
     for (title, packages, features) in cases {
         let request = request(distribution, packages, features);
-        let ours = versions(&lock::resolve_packages(&request, now(), &context(&cache)).unwrap().packages);
+        let ours =
+            versions(&lock::resolve_packages(&request, None, now(), &context(&cache)).unwrap().packages);
         let theirs = apt.choose(&load(&request).packages).unwrap();
         let both: BTreeSet<_> = ours.iter().chain(&theirs).collect();
         let differing: Vec<_> = both

@@ -66,6 +66,7 @@ fn release() -> Origin {
             suite: "trixie".into(),
             components: vec!["main".into()],
             release_sha256: digest("release"),
+            date: None,
         }],
         keys: vec![],
         sources: vec![],

@@ -89,7 +89,7 @@ impl Subject<'_> {
     /// # Errors
     /// If an archive cannot be had or trusted, or the packages do not go together. The old lock is then untouched.
     pub fn update(&self, old: Option<&Lock>, context: &Context) -> Result<Lock> {
-        let resolved = lock::resolve_packages(&self.request(), self.now, context)?;
+        let resolved = lock::resolve_packages(&self.request(), old, self.now, context)?;
         let mut lock = lock::update(old, resolved, old.map(|old| old.images.clone()).unwrap_or_default());
         let images = self.resolve_images(&self.references(), &lock, context)?;
         lock.images = keep_known(images, old);

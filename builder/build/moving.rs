@@ -35,7 +35,7 @@ impl Subject<'_> {
         let packages = meant.tools || !meant.packages.is_empty() || wishes.digest() != old.request;
         let mut lock = if packages {
             let keep = Keep { old, moving: &meant.packages, all_tools: meant.tools };
-            let resolved = lock::resolve_keeping(&self.request(), Some(&keep), self.now, context)?;
+            let resolved = lock::resolve_keeping(&self.request(), &keep, self.now, context)?;
             lock::update(Some(old), resolved, old.images.clone())
         } else {
             old.clone()

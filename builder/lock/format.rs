@@ -89,6 +89,9 @@ pub struct Archive {
     pub components: Vec<String>,
     /// The digest of the verified InRelease file.
     pub release_sha256: Sha256,
+    /// The date in that file, seconds since 1970. A lock from before this was written down has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<i64>,
 }
 
 /// One binary package.
@@ -232,6 +235,7 @@ mod tests {
                 suite: "trixie".into(),
                 components: vec!["main".into(), "non-free-firmware".into()],
                 release_sha256: Sha256::of_bytes(b"release"),
+                date: Some(1_763_683_962),
             }],
             keys: vec![Key {
                 fingerprint: "04B5".into(),

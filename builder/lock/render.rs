@@ -48,8 +48,9 @@ fn list<T: Ord>(text: &mut String, key: &str, items: &[T], line: fn(&T) -> Strin
 
 fn archive_line(archive: &Archive) -> String {
     let components: Vec<String> = archive.components.iter().map(|component| quoted(component)).collect();
+    let date = archive.date.map(|date| format!(", date = {date}")).unwrap_or_default();
     format!(
-        "id = {}, role = {}, suite = {}, components = [{}], release_sha256 = \"{}\"",
+        "id = {}, role = {}, suite = {}, components = [{}], release_sha256 = \"{}\"{date}",
         quoted(&archive.id),
         quoted(&archive.role),
         quoted(&archive.suite),

@@ -39,13 +39,19 @@ pub struct Resolved {
     pub machine: Vec<Package>,
 }
 
-/// Chooses packages for `request` from what the archives hold at the moment `now` (seconds since 1970).
+/// Chooses packages for `request` from what the archives hold at the moment `now` (seconds since 1970), and not before `old`
+/// was made.
 ///
 /// # Errors
 /// [`InputError`] if packages do not exist or exclude each other, with the chain; other errors if no mirror has a
 /// release that can be trusted, or a file cannot be fetched.
-pub fn resolve_packages(request: &PackageRequest, now: i64, context: &Context) -> anyhow::Result<Resolved> {
-    resolve_keeping(request, None, now, context)
+pub fn resolve_packages(
+    request: &PackageRequest,
+    old: Option<&Lock>,
+    now: i64,
+    context: &Context,
+) -> anyhow::Result<Resolved> {
+    resolve(request, (old, None), now, context)
 }
 
 /// The same, with what `keep` says staying as it is in a former lock, as far as that is possible. What moves besides is
@@ -55,7 +61,16 @@ pub fn resolve_packages(request: &PackageRequest, now: i64, context: &Context) -
 /// As for [`resolve_packages`].
 pub fn resolve_keeping(
     request: &PackageRequest,
-    keep: Option<&Keep<'_>>,
+    keep: &Keep<'_>,
+    now: i64,
+    context: &Context,
+) -> anyhow::Result<Resolved> {
+    resolve(request, (Some(keep.old), Some(keep)), now, context)
+}
+
+fn resolve(
+    request: &PackageRequest,
+    (old, keep): (Option<&Lock>, Option<&Keep<'_>>),
     now: i64,
     context: &Context,
 ) -> anyhow::Result<Resolved> {
@@ -63,7 +78,9 @@ pub fn resolve_keeping(
     let fetcher = Fetcher::new(context)?;
     let host = HostMirrors::read(Path::new("/"));
     let files = keep.map(Keep::files).unwrap_or_default();
-    let world = World { context, fetcher: &fetcher, host: &host, now, keep: &files };
+    let old = old.filter(|old| old.distribution == request.distribution);
+    let former = old.map_or(&[][..], |old| &old.archives);
+    let world = World { context, fetcher: &fetcher, host: &host, now, keep: &files, former };
     let suites = suites::read(&wishes.distribution, world)?;
     let step = context.ui.step("choosing packages");
     let (resolved, notes) = choose(&wishes, suites, keep)?;

@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use super::format::Archive;
 use super::mirrors::{self, HostMirrors};
 use crate::context::Context;
+use crate::debian::date;
 use crate::debian::index::{self, Index};
 use crate::debian::release::{Expected, Release};
 use crate::debian::trust::{self, Keyring};
@@ -39,6 +40,8 @@ pub(super) struct World<'a> {
     pub now: i64,
     /// The files of packages that are to stay in the index beside newer ones.
     pub keep: &'a BTreeSet<Sha256>,
+    /// The suites of the former lock, behind which none of these may fall.
+    pub former: &'a [Archive],
 }
 
 /// A verified release and where it came from.
@@ -118,6 +121,7 @@ fn find(
                     suite: spec.suite.clone(),
                     components: spec.components.clone(),
                     release_sha256,
+                    date: Some(release.date),
                 };
                 let mut mirrors = mirrors.clone();
                 mirrors[..=number].rotate_right(1);
@@ -149,7 +153,22 @@ fn release(
     let release = Release::parse(&text)?;
     let expected = Expected { origin: &spec.origin, suite: &spec.suite, codename: &spec.codename };
     release.check(&expected, world.now)?;
+    check_not_older(&release, spec, world.former)?;
     Ok((release, Sha256::of_bytes(&bytes)))
+}
+
+/// Fails if the lock was made from a newer release: this mirror lags behind, or shows what was true once, and packages would
+/// go back under a larger version.
+fn check_not_older(release: &Release, spec: &ArchiveSpec, former: &[Archive]) -> anyhow::Result<()> {
+    let same = |archive: &&Archive| archive.id == spec.id && archive.suite == spec.suite;
+    match former.iter().find(same).and_then(|archive| archive.date) {
+        Some(date) if release.date < date => bail!(
+            "it was made on {}, and the lock is from the one of {}: this mirror is behind, try it again later",
+            date::timestamp(release.date),
+            date::timestamp(date)
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// The index files of a release with all their addresses: under the digest, then under the plain name.

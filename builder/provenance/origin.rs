@@ -174,6 +174,7 @@ pub(super) mod tests {
                 suite: "trixie".into(),
                 components: vec!["main".into()],
                 release_sha256: digest,
+                date: None,
             }],
             keys: vec![],
             sources: vec![],

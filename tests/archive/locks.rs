@@ -57,17 +57,22 @@ impl World {
     }
 
     fn resolve(&self, packages: &[&str]) -> anyhow::Result<Resolved> {
-        self.resolve_for("test-1", packages)
+        self.resolve_for("test-1", packages, None)
     }
 
-    fn resolve_for(&self, distribution: &str, packages: &[&str]) -> anyhow::Result<Resolved> {
+    fn resolve_for(
+        &self,
+        distribution: &str,
+        packages: &[&str],
+        old: Option<&Lock>,
+    ) -> anyhow::Result<Resolved> {
         let request = PackageRequest {
             distribution: distribution.into(),
             platform: "pc".into(),
             packages: packages.iter().map(|name| (*name).to_owned()).collect(),
             features: vec![],
         };
-        lock::resolve_packages(&request, NOW, &self.context())
+        lock::resolve_packages(&request, old, NOW, &self.context())
     }
 
     fn lock(&self) -> Lock {
@@ -158,7 +163,7 @@ fn moved(world: &World, old: &Lock, moving: &[&str], all_tools: bool) -> Lock {
     };
     let moving = moving.iter().map(|name| (*name).to_owned()).collect();
     let keep = Keep { old, moving: &moving, all_tools };
-    let resolved = lock::resolve_keeping(&request, Some(&keep), NOW, &world.context()).unwrap();
+    let resolved = lock::resolve_keeping(&request, &keep, NOW, &world.context()).unwrap();
     lock::update(Some(old), resolved, vec![])
 }
 
@@ -235,6 +240,45 @@ fn a_release_that_is_expired_early_or_another_suite_is_refused() {
         let message = world.refusal();
         assert!(message.contains(expected), "{message} does not say `{expected}`");
     }
+}
+
+#[test]
+fn an_update_goes_by_no_release_that_is_older_than_the_locks() {
+    let world = World::new();
+    let first = world.lock();
+    let replay = |release: String| release.replace("Date: Fri, 20 Nov 2026", "Date: Thu, 19 Nov 2026");
+    let former = [deb("library", "1.0-1+sec0", "")];
+    let signed = publish_both((&STABLE, |release| release), (&former, replay), &world.key);
+    world.server.put_all(&signed);
+    let update = |old| world.resolve_for("test-1", &[], Some(old)).map_err(|error| format!("{error:#}"));
+    let said = update(&first).unwrap_err();
+    for part in ["2026-11-19T00:00:00Z", "2026-11-20T00:00:00Z", "this mirror is behind", "--mirror"] {
+        assert!(said.contains(part), "{said}");
+    }
+    let moving = ["library".to_owned()].into();
+    let keep = Keep { old: &first, moving: &moving, all_tools: false };
+    let request = PackageRequest {
+        distribution: "test-1".into(),
+        platform: "pc".into(),
+        packages: vec![],
+        features: vec![],
+    };
+    let named = lock::resolve_keeping(&request, &keep, NOW, &world.context()).unwrap_err();
+    assert!(format!("{named:#}").contains("this mirror is behind"), "{named:#}");
+
+    // Another mirror is up to date; one suite is behind, and only that one is taken elsewhere.
+    let second = Server::start();
+    second.put_all(&publish_both((&STABLE, |release| release), (&SECURITY, |release| release), &world.key));
+    describe(world.folder.path(), &world.key, &[&world.server.url, &second.url], None);
+    assert_eq!(update(&first).unwrap().packages, first.packages);
+    assert!(!second.requests("stable-security/InRelease").is_empty());
+    assert!(second.requests("stable/InRelease").is_empty());
+
+    // A lock that does not say of when its releases are has nothing to compare with.
+    let mut undated = first.clone();
+    undated.archives.iter_mut().for_each(|archive| archive.date = None);
+    describe(world.folder.path(), &world.key, &[&world.server.url], None);
+    assert_ne!(update(&undated).unwrap().packages, first.packages);
 }
 
 #[test]
@@ -346,7 +390,7 @@ fn an_archive_like_ubuntus_is_resolved() {
             text.join("\n").replace("Origin: Test", "Origin: Ubuntu").replace("00:00:00", " 0:00:00") + "\n"
         }));
     }
-    let resolved = world.resolve_for("ubuntu-24.04", &[]).unwrap();
+    let resolved = world.resolve_for("ubuntu-24.04", &[], None).unwrap();
     let kernel = resolved.packages.iter().find(|package| package.name == "kernel").unwrap();
     assert_eq!((kernel.version.as_str(), kernel.archive.as_str()), ("6.8.0-1.2", "noble-updates"));
     let lock = lock::update(None, resolved, vec![]);
