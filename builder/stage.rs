@@ -51,36 +51,49 @@ impl Stage {
     /// # Errors
     /// Those of `make`, and any of the cache's file system. Nothing half-made is kept.
     pub fn get(&self, context: &Context, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-        self.get_first(context, make).map(|(folder, _)| folder)
+        self.get_opened(context, make, |folder| Ok(folder.to_owned())).map(|(folder, _)| folder)
     }
 
-    /// As [`Self::get`], without waiting until what was left over is removed.
+    /// What `open` reads from the finished folder, without waiting until what was left over is removed. A folder that it
+    /// fails on is made again: its content may not have been on the disk yet when the power went.
     ///
     /// # Errors
-    /// Those of [`Self::get`].
-    pub fn get_first(
+    /// Those of [`Self::get`], and of `open` on what was made just now.
+    pub fn get_opened<T>(
         &self,
         context: &Context,
         make: impl FnOnce(&Path) -> Result<()>,
-    ) -> Result<(PathBuf, Removal)> {
+        open: impl Fn(&Path) -> Result<T>,
+    ) -> Result<(T, Removal)> {
         self.claim()?;
-        if let Some(ready) = self.ready() {
+        if let Some(Ok(opened)) = self.ready().map(|ready| open(&ready)) {
             // One that was killed after it had published this may have left the rest.
             atomic::sweep(&self.folder);
-            return Ok((ready, Removal::default()));
+            return Ok((opened, Removal::default()));
         }
         fs::create_dir_all(&self.folder).with_context(|| format!("creating {}", self.folder.display()))?;
         let _lock = self.lock(context)?;
-        if let Some(ready) = self.ready() {
-            return Ok((ready, Removal::default()));
-        }
         let temporary = atomic::Scratch::create(&self.folder)?;
+        if let Some(ready) = self.ready() {
+            match open(&ready) {
+                Ok(opened) => return Ok((opened, Removal::default())),
+                Err(error) => self.discard(&error, temporary.path(), context)?,
+            }
+        }
         let content = temporary.path().join("content");
         fs::create_dir(&content).with_context(|| format!("creating {}", content.display()))?;
         make(&content)?;
         interrupt::check()?;
         atomic::publish_dir(&content, &self.target)?;
-        Ok((self.target.clone(), temporary.remove_meanwhile()))
+        Ok((open(&self.target)?, temporary.remove_meanwhile()))
+    }
+
+    /// Moves the finished folder into `temporary`, since it cannot be used for the reason `error`.
+    fn discard(&self, error: &anyhow::Error, temporary: &Path, context: &Context) -> Result<()> {
+        interrupt::check()?;
+        context.ui.note(format!("the {} in the cache is damaged, and is made again: {error:#}", self.kind));
+        let moved = fs::rename(&self.target, temporary.join("damaged"));
+        moved.with_context(|| format!("moving {} away", self.target.display()))
     }
 
     /// Waits for the right to make this result. The lock ends with the returned file, or with the process.
@@ -134,6 +147,30 @@ mod tests {
         // As a run leaves it that is killed after its result has got its name.
         fs::create_dir(stage.folder.join(".unfinished-left")).unwrap();
         stage.get(&context, |_| bail!("it is there")).unwrap();
+        assert_eq!(fs::read_dir(&stage.folder).unwrap().count(), 2, "the result and its lock");
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_made_again_once() {
+        let cache = tempfile::tempdir().unwrap();
+        let context = Context::of_cache(cache.path());
+        let stage = Stage::new(&context, "layer", &Sha256::of_bytes(b"inputs"));
+        let made = AtomicUsize::new(0);
+        let get = || {
+            let make = |folder: &Path| {
+                made.fetch_add(1, Ordering::SeqCst);
+                Ok(fs::write(folder.join("content"), "whole")?)
+            };
+            let open = |folder: &Path| match fs::read_to_string(folder.join("content"))?.as_str() {
+                "whole" => Ok(folder.to_owned()),
+                _ => bail!("a part is lost"),
+            };
+            stage.get_opened(&context, make, open).map(|(folder, _)| folder)
+        };
+        let folder = get().unwrap();
+        fs::write(folder.join("content"), "who").unwrap();
+        assert_eq!((get().unwrap(), made.load(Ordering::SeqCst)), (folder.clone(), 2));
+        assert_eq!((get().unwrap(), made.load(Ordering::SeqCst)), (folder, 2));
         assert_eq!(fs::read_dir(&stage.folder).unwrap().count(), 2, "the result and its lock");
     }
 

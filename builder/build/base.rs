@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::inputs::SOURCES_BASE;
 use super::layer;
@@ -71,8 +71,9 @@ impl Ingredients<'_> {
             time: self.lock.time,
         };
         let stage = Stage::new(context, "base", &self.key(&initrd)?);
-        let (folder, removal) = stage.get_first(context, |folder| self.make(&initrd, folder, context))?;
-        Ok(Base { _leftovers: removal, ..open(&folder)? })
+        let (base, removal) =
+            stage.get_opened(context, |folder| self.make(&initrd, folder, context), open)?;
+        Ok(Base { _leftovers: removal, ..base })
     }
 
     fn key(&self, initrd: &InitrdRequest<'_>) -> Result<Sha256> {
@@ -151,23 +152,35 @@ impl Ingredients<'_> {
 /// The digests of the kernel and the initrd.
 const BOOT_RECORD: &str = "boot.json";
 
+/// The base in `folder`. Of the kernel and the initrd, which a box does not start without, every byte is read: they are
+/// written without waiting for the disk.
 fn open(folder: &Path) -> Result<Base> {
-    let advice = || format!("reading the cached base {}; remove it to have it made again", folder.display());
-    let text = fs::read(folder.join(BOOT_RECORD)).with_context(advice)?;
-    let digests: BTreeMap<String, Sha256> = serde_json::from_slice(&text).with_context(advice)?;
-    let digest = |name: &str| digests.get(name).copied().with_context(advice);
+    let reading = || format!("reading {}", folder.display());
+    let text = fs::read(folder.join(BOOT_RECORD)).with_context(reading)?;
+    let digests: BTreeMap<String, Sha256> = serde_json::from_slice(&text).with_context(reading)?;
+    let digest = |name: &str| digests.get(name).copied().with_context(reading);
     let files = BootFiles {
         kernel: folder.join("linux"),
         kernel_digest: digest("kernel")?,
         initrd: folder.join("initrd"),
         initrd_digest: digest("initrd")?,
     };
+    let (kernel, initrd) = rayon::join(
+        || check_digest(&files.kernel, &files.kernel_digest),
+        || check_digest(&files.initrd, &files.initrd_digest),
+    );
+    kernel.and(initrd)?;
     Ok(Base {
         layer: layer::open(folder)?,
         files,
-        directories: read_directories(folder).with_context(advice)?,
+        directories: read_directories(folder).with_context(reading)?,
         _leftovers: Removal::default(),
     })
+}
+
+fn check_digest(path: &Path, expected: &Sha256) -> Result<()> {
+    ensure!(Sha256::of_file(path)? == *expected, "{} is not what was written there", path.display());
+    Ok(())
 }
 
 fn write_directories(directories: &Directories, folder: &Path) -> Result<()> {
@@ -181,4 +194,43 @@ fn read_directories(folder: &Path) -> Result<Directories> {
     let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
     let plain: BTreeMap<String, (u32, u32, u32)> = serde_json::from_slice(&text)?;
     Ok(plain.into_iter().map(|(path, (mode, uid, gid))| (path, Metadata { mode, uid, gid })).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_whose_initrd_or_kernel_is_damaged_is_made_again() {
+        let cache = tempfile::tempdir().unwrap();
+        let context = Context::of_cache(cache.path());
+        let stage = Stage::new(&context, "base", &Sha256::of_bytes(b"inputs"));
+        let make = |folder: &Path| {
+            let path = folder.join(layer::FILE);
+            fs::write(&path, "layer")?;
+            let (root_hash, guid) = (Sha256::of_bytes(b"root"), [0; 16]);
+            layer::record(&Layer { path, data_bytes: 5, total_bytes: 5, root_hash, guid }, folder)?;
+            write_directories(&Directories::new(), folder)?;
+            let mut record = BTreeMap::new();
+            for (name, file) in [("kernel", "linux"), ("initrd", "initrd")] {
+                fs::write(folder.join(file), name)?;
+                record.insert(name, Sha256::of_bytes(name.as_bytes()));
+            }
+            Ok(fs::write(folder.join(BOOT_RECORD), serde_json::to_vec(&record)?)?)
+        };
+        let get = || stage.get_opened(&context, make, open).unwrap().0.files;
+        let whole = get();
+        for (path, damaged, content) in [
+            (&whole.initrd, "init", "initrd"),
+            (&whole.initrd, "", "initrd"),
+            (&whole.kernel, "kerne\0", "kernel"),
+        ] {
+            fs::write(path, damaged).unwrap();
+            assert_eq!(get(), whole);
+            assert_eq!(fs::read_to_string(path).unwrap(), content);
+        }
+        fs::remove_file(whole.initrd.with_file_name(layer::FILE)).unwrap();
+        assert_eq!(get(), whole);
+        assert!(whole.initrd.with_file_name(layer::FILE).exists());
+    }
 }

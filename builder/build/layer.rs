@@ -47,14 +47,13 @@ pub(super) fn record(layer: &Layer, folder: &Path) -> Result<()> {
 /// If there is none, or the file does not have its size any more.
 pub(super) fn open(folder: &Path) -> Result<Layer> {
     let path = folder.join(FILE);
-    let advice =
-        || format!("reading the cached layer {}; remove its folder to have it made again", path.display());
-    let text = std::fs::read(folder.join(RECORD)).with_context(advice)?;
-    let record: Record = serde_json::from_slice(&text).with_context(advice)?;
+    let reading = || format!("reading {}", path.display());
+    let text = std::fs::read(folder.join(RECORD)).with_context(reading)?;
+    let record: Record = serde_json::from_slice(&text).with_context(reading)?;
     let mut guid = [0; 16];
-    hex::decode_to_slice(&record.guid, &mut guid).with_context(advice)?;
-    if std::fs::metadata(&path).with_context(advice)?.len() != record.total_bytes {
-        return Err(anyhow::anyhow!("it has lost a part of itself")).with_context(advice);
+    hex::decode_to_slice(&record.guid, &mut guid).with_context(reading)?;
+    if std::fs::metadata(&path).with_context(reading)?.len() != record.total_bytes {
+        return Err(anyhow::anyhow!("it has lost a part of itself")).with_context(reading);
     }
     let Record { data_bytes, total_bytes, root_hash, .. } = record;
     Ok(Layer { path, data_bytes, total_bytes, root_hash, guid })
@@ -83,15 +82,15 @@ pub(super) fn cached(
 ) -> Result<Layer> {
     let (tools, context) = surroundings;
     let stage = Stage::new(context, small.kind, &small.key);
-    let folder = stage.get(context, |folder| {
+    let make = |folder: &Path| {
         let step = context.ui.step(small.title.to_owned());
         let sealing = Sealing { target: &folder.join(FILE), time: small.time, tools, context };
         let layer = layers::seal(source, sealing)?;
         record(&layer, folder)?;
         step.done(crate::ui::human_bytes(layer.total_bytes));
         Ok(())
-    })?;
-    open(&folder)
+    };
+    stage.get_opened(context, make, open).map(|(layer, _)| layer)
 }
 
 /// The digest of a tar stream, for a key.

@@ -100,6 +100,9 @@ impl Tools {
             join_certificates(&content).context("collecting the certificates of the tools")?;
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
             fs::set_permissions(&content, mode).context("publishing the tools")?;
+            // Nobody looks at these thousands of files again: they have to be on the disk before the folder has its name.
+            let filesystem = fs::File::open(&content).context("publishing the tools")?;
+            rustix::fs::syncfs(&filesystem).context("publishing the tools")?;
             atomic::publish_dir(&content, &root)?;
             step.done(format!("{} packages", debs.len()));
         }
