@@ -9,6 +9,7 @@ mod output;
 mod plan;
 mod render;
 mod source;
+mod tag;
 #[cfg(test)]
 mod tests;
 mod units;
