@@ -50,13 +50,17 @@ for app, folder, cat in ((sonarr, "series", "tvCategory"), (radarr, "films", "mo
     assert client["enable"] and fields(client)["host"] == "qbittorrent" and fields(client)[cat] == app.name, client
     assert fields(client)["password"] == "torrent-password"
     holds(f"{app.name} has its owner, its library and its torrent client")
-    # Somebody changed the place, and a priority that is his own affair.
+    # Somebody changed the place, and what is his own affair: a priority, the category, the user.
+    own = {cat: "films of mine", "username": "me"}
     client["priority"] = 7
-    for field in client["fields"]:
-        field["value"] = "192.168.1.5" if field["name"] == "host" else field.get("value")
-    twice(app.name, {app.name: app}, secrets)
-    [client] = app.lists["/api/v3/downloadclient"]
-    assert fields(client)["host"] == "qbittorrent" and client["priority"] == 7, client
+    for change in (own, {**own, "host": "192.168.1.5"}):
+        for field in client["fields"]:
+            field["value"] = change.get(field["name"], field.get("value"))
+        before = len(app.calls)
+        works(app.name, {app.name: app}, secrets)
+        [client] = app.lists["/api/v3/downloadclient"]
+        assert {**fields(client), **own, "host": "qbittorrent"} == fields(client) and client["priority"] == 7, client
+        assert len(app.calls) - before == (1 if "host" in change else 0), app.calls[before:]
     holds(f"{app.name}'s torrent client is found by name again, and keeps the rest")
 
 prowlarr = Application(

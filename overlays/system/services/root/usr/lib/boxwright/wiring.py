@@ -171,13 +171,14 @@ def new_password(api, base, user, password):
 def provider(api, path, kind, values, more=None):
     """A download client or an application of the implementation `kind`, with these values; one that is there stays as its owner
     has it, but for where it finds the other."""
-    places = {key: value for key, value in values.items() if isinstance(value, (str, int)) and key not in SECRETS}
+    places = {key: value for key, value in values.items() if key in PLACES}
     for one in api.get(path):
         if one["implementation"] != kind:
             continue
         fields = {field["name"]: field.get("value") for field in one["fields"]}
         if any(fields.get(key) != value for key, value in places.items()):
-            api.put(f"{path}/{one['id']}", filled(one, values))
+            # Without its secrets it could not be tried there.
+            api.put(f"{path}/{one['id']}", filled(one, {key: values[key] for key in values if key in PLACES + SECRETS}))
         return
     for one in api.get(f"{path}/schema"):
         if one["implementation"] == kind:
@@ -186,6 +187,8 @@ def provider(api, path, kind, values, more=None):
     raise Trouble(f"{api.service} knows no {kind}")
 
 
+# Fields that say where the other is: the box's affair, while all others are the owner's once they are there.
+PLACES = ("host", "port", "baseUrl", "prowlarrUrl")
 # Fields that an API never shows again.
 SECRETS = ("password", "apiKey")
 
