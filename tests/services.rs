@@ -475,6 +475,12 @@ fn logins_that_were_lost_get_a_new_password() {
 }
 
 #[test]
+fn the_port_that_the_vpn_forwards_is_handed_on() {
+    let Some(count) = held("ports.py", &[&rendered_without(&[])]) else { return };
+    assert_eq!(count, 1);
+}
+
+#[test]
 fn a_tunnel_that_serves_something_else_is_found() {
     let profile = every();
     let plan = Plan::new(&profile, profile.catalog()).unwrap();
