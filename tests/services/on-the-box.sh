@@ -251,7 +251,7 @@ lacks 'restart boxwright-service-gluetun' </run/systemctl.log
 lacks 'restart boxwright-service-uptime-kuma' </run/systemctl.log
 holds "what lost its namespace is restarted at once"
 grep -q 'Uptime Kuma: .*its container uptime-kuma is unhealthy' /run/boxwright/problems/service-uptime-kuma
-[ ! -e /run/boxwright/problems/service-nextcloud ]
+[ ! -e /run/boxwright/problems/service-homepage ]
 holds "what is broken is said"
 look=0
 while [ "$look" -lt 10 ]; do
