@@ -131,7 +131,7 @@ class Backups(unittest.TestCase):
         write(STATE / "nextcloud/html/config/config.php", "<?php", NEXTCLOUD, 0o640)
         (STATE / "nextcloud/html").chmod(0o750)
         os.chown(STATE / "nextcloud/html", NEXTCLOUD, NEXTCLOUD)
-        write(STATE / "nextcloud/html/index.php", "part of the image", NEXTCLOUD)
+        write(STATE / "nextcloud/html/version.php", "<?php // 34.0.4", NEXTCLOUD)
         write(STATE / "nextcloud/data/nathan/files/a.txt", "a", NEXTCLOUD)
         pathlib.Path("/run/database").write_text("rows of monday")
         said = backup("run").stdout
@@ -237,7 +237,22 @@ class Backups(unittest.TestCase):
         self.assertEqual(pathlib.Path("/run/database").read_text(), "rows of monday")
         self.assertEqual((STATE / "nextcloud/data/nathan/files/a.txt").read_text(), "a")
         html = (STATE / "nextcloud/html").stat()
-        self.assertEqual((html.st_uid, html.st_mode & 0o777), (NEXTCLOUD, 0o750), "folders above a path are as they were")
+        self.assertEqual((html.st_uid, html.st_mode & 0o777), (NEXTCLOUD, 0o750))
+        # Without it, the image would install itself beside the database.
+        self.assertEqual((STATE / "nextcloud/html/version.php").read_text(), "<?php // 34.0.4")
+
+    def test_07a_folders_above_a_path_come_back_as_they_were(self):
+        config = STATE / "plex/config"
+        write(config / "Library/Application Support/Plex Media Server/Preferences.xml", "<p/>", SONARR)
+        os.chown(config, SONARR, SONARR)
+        config.chmod(0o750)
+        backup("run", "plex")
+        shutil.rmtree(config)
+        backup("restore", "plex")
+        status = config.stat()
+        self.assertEqual((status.st_uid, status.st_mode & 0o777), (SONARR, 0o750))
+        self.assertTrue((config / "Library/Application Support/Plex Media Server/Preferences.xml").exists())
+        shutil.rmtree(STATE / "plex")
 
     def test_08_what_cannot_be_loaded_changes_nothing(self):
         write(STATE / "nextcloud/data/nathan/files/a.txt", "kept", NEXTCLOUD)
@@ -308,16 +323,16 @@ class Backups(unittest.TestCase):
 
     def test_13_links_that_a_service_made_are_not_followed(self):
         html = STATE / "nextcloud/html"
-        (html / "config").rename(html / "config.aside")
-        (html / "config").symlink_to("/etc")
+        html.rename(html.with_name("aside"))
+        html.symlink_to("/etc")
         (STATE / "sonarr/config/evil.db").symlink_to("/etc/shadow")
         try:
             result = backup("run", check=False)
         finally:
-            (html / "config").unlink()
-            (html / "config.aside").rename(html / "config")
+            html.unlink()
+            html.with_name("aside").rename(html)
             (STATE / "sonarr/config/evil.db").unlink()
-        self.assertIn("nextcloud: /srv/state/nextcloud/html/config is a link, or below one: it is not followed", result.stdout)
+        self.assertIn("nextcloud: /srv/state/nextcloud/html is a link, or below one: it is not followed", result.stdout)
         self.assertIn("sonarr: /srv/state/sonarr/config/evil.db is a link, or below one: it is not followed", result.stdout)
 
     def test_13a_what_is_in_the_place_of_a_repository_is_left_alone(self):
