@@ -127,7 +127,8 @@ class Stand(unittest.TestCase):
     def stand(self, *targets):
         """What comes of it: which later number this disk gives way to, which targets are told of this one, and what is said."""
         patches = [
-            mock.patch.object(incarnation.repository, "opened", return_value=(list(targets), [])),
+            mock.patch.object(incarnation, "described", return_value={"targets": [{"name": target.name} for target in targets]}),
+            mock.patch.object(incarnation.repository, "opened", lambda _, only, **more: ([one for one in targets if one.name == only], [])),
             mock.patch.object(incarnation, "mine", return_value=5),
             mock.patch.object(incarnation.handover, "held", return_value=None),
         ]

@@ -5,11 +5,13 @@ The S3 server has object lock. A start of the box is its `handover.place`, and t
 
 import contextlib
 import http.server
+import io
 import json
 import os
 import pathlib
 import shutil
 import signal
+import socket
 import sqlite3
 import ssl
 import subprocess
@@ -17,6 +19,7 @@ import sys
 import threading
 import time
 import unittest
+from unittest import mock
 
 import scenarios
 from scenarios import BACKUP, NEXTCLOUD, PASSWORD, RUN, SECRETS, SONARR, STATE, backup, run, write
@@ -25,6 +28,7 @@ sys.path.insert(0, "/usr/lib/boxwright")
 import handover  # noqa: E402 (found by the line above)
 import s3  # noqa: E402 (found by the line above)
 import units  # noqa: E402 (found by the line above)
+from backups import incarnation  # noqa: E402 (found by the line above)
 from services import config as services_config  # noqa: E402 (found by the line above)
 from services import watch  # noqa: E402 (found by the line above)
 
@@ -287,6 +291,24 @@ class Recovery(unittest.TestCase):
         handover.write(handover.KEPT, {"incarnation": NEW})
         self.assertIn("was flashed again", backup("run", check=False).stderr)
         backup("take-over")
+
+    def test_05a_a_target_that_swallows_what_it_is_sent_keeps_no_other_from_being_asked(self):
+        config = CONFIG.read_text()
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            target(endpoint=f"s3.test:{silent.getsockname()[1]}", name="silent")
+            both = json.loads(CONFIG.read_text())
+            both["targets"] += json.loads(config)["targets"]
+            CONFIG.write_text(json.dumps(both))
+            handover.write(handover.KEPT, {"incarnation": OLD})
+            handover.SUPERSEDED.unlink(missing_ok=True)
+            start()
+            try:
+                with mock.patch.object(incarnation, "PATIENCE", 4), contextlib.redirect_stdout(io.StringIO()) as said:
+                    incarnation.stand()
+            finally:
+                CONFIG.write_text(config)
+        self.assertIn("silent: it did not answer within 4 seconds", said.getvalue())
+        self.assertIn("was flashed again", handover.held("tunnel"))
 
     def test_06_a_wrong_password_is_said_and_nothing_begins(self):
         new_disk()

@@ -13,6 +13,9 @@ from backups.config import Busy, Trouble, described, lock, say
 from services.config import planned
 
 SAY = "/usr/lib/boxwright/say"
+# Seconds for each target to be asked, and as many to be told: one that swallows what it is sent keeps no other from being asked.
+# The unit's own limits are above the sum.
+PATIENCE = 60
 
 
 def mine():
@@ -45,31 +48,31 @@ def stand():
     if handover.held("backup"):
         return
     config = described()
-    targets, troubles = repository.opened(config, readonly=True)
-    for trouble in troubles:
-        say(trouble)
     unclaimed = []
-    for target in targets:
+    for name in (target["name"] for target in config["targets"]):
+        targets, troubles = repository.opened(config, readonly=True, only=name, patience=PATIENCE)
         try:
-            newest = target.newest()
+            newest = max((target.newest() for target in targets), default=None)
         except Trouble as trouble:
+            troubles.append(trouble)
+        if troubles:
             # The others may know of a later disk.
-            say(trouble)
+            say("; ".join(map(str, troubles)))
             continue
         if newest > mine():
             superseded(newest)
             return
         if newest < mine():
-            unclaimed.append(target.name)
-    claim(config, unclaimed)
+            unclaimed.append(name)
+    claim(config, unclaimed, PATIENCE)
 
 
-def claim(config, names):
+def claim(config, names, patience=None):
     """Tells the repositories. A backup that runs does so by itself."""
     try:
         with lock():
             for name in names:
-                for target in repository.opened(config, only=name)[0]:
+                for target in repository.opened(config, only=name, patience=patience)[0]:
                     target.claim(mine())
                     say(f"{name}: this disk of {config['box']} is the one from now on")
     except Busy:

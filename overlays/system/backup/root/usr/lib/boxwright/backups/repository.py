@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import subprocess
+import time
 
 from backups.config import RUN, STATE, Trouble, say
 from services.config import CONFIG as SERVICES
@@ -16,10 +17,12 @@ WRITE = "chown", "dac_override", "fowner", "fsetid"
 
 
 class Repository:
-    """One target. `readonly` writes nothing there, and makes nothing."""
+    """One target. `readonly` writes nothing there, and makes nothing. `patience`: how many seconds all of its calls together may
+    take."""
 
-    def __init__(self, config, target, readonly=False):
+    def __init__(self, config, target, readonly=False, patience=None):
         self.config, self.target, self.readonly = config, target, readonly
+        self.patience, self.deadline = patience, time.monotonic() + patience if patience else None
         self.name = target["name"]
         # Who looks while a backup is written must not make that one's connection read-only.
         self.run = RUN / "repositories" / (f"{self.name}-read" if readonly else self.name)
@@ -122,8 +125,10 @@ class Repository:
         }
         program = SERVICES / self.config["service"] / "repository"
         env = {"PATH": f"{PROGRAMS}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
-        command = [*self.limited(rights), program, verb]
+        command = [*self.timed(), *self.limited(rights), program, verb]
         result = subprocess.run(command, input=json.dumps(request), env=env, capture_output=True, text=True, check=False)
+        if result.returncode and self.deadline and time.monotonic() >= self.deadline:
+            raise Trouble(f"{self.name}: it did not answer within {self.patience} seconds")
         if result.returncode:
             said = result.stderr.strip().splitlines()
             raise Trouble(f"{self.name}: {said[-1] if said else f'{program} ended with status {result.returncode}'}")
@@ -131,6 +136,10 @@ class Repository:
             return json.loads(result.stdout)
         except ValueError:
             raise Trouble(f"{self.name}: {program} {verb} did not say how it went") from None
+
+    def timed(self):
+        """Before a command: ends it with all that it has started when the patience is at its end."""
+        return ["timeout", "--kill-after=5", f"{max(0.1, self.deadline - time.monotonic()):.1f}"] if self.deadline else []
 
     def limited(self, rights):
         """Before a command: with these rights and no others. Who writes files of all owners has to be root."""
@@ -150,13 +159,14 @@ def secret(path):
         raise Trouble(f"the secret {name} is missing") from None
 
 
-def opened(config, readonly=False, only=None, before=()):
-    """Every target that can be used now, and what is wrong with it or with others. `before`: those that have had backups."""
+def opened(config, readonly=False, only=None, before=(), patience=None):
+    """Every target that can be used now, and what is wrong with it or with others. `before`: those that have had backups.
+    `patience`: seconds that each may take, as long as it is used."""
     usable, troubles = [], []
     for target in config["targets"]:
         if only not in (None, target["name"]):
             continue
-        repository = Repository(config, target, readonly)
+        repository = Repository(config, target, readonly, patience)
         try:
             if repository.open():
                 say(f"{repository.name}: a new repository was made")
