@@ -150,6 +150,25 @@ class Stand(unittest.TestCase):
         self.assertIn("boxes: its server does not answer", said)
 
 
+class Patience(unittest.TestCase):
+    """How long a target that does not answer is waited for where another one does."""
+
+    def test_a_clock_that_is_set_does_not_end_it(self):
+        begin = time.monotonic()
+        here, away = Place("vault"), ["boxes: its server does not answer"]
+        with mock.patch.object(recover.repository, "opened", return_value=([here], away)):
+            with mock.patch("time.time", return_value=time.time() + 10 * 365 * 24 * HOUR), self.assertRaises(Trouble):
+                recover.places_of({}, begin)
+            with mock.patch("time.monotonic", return_value=begin + recover.PATIENCE + 1):
+                self.assertEqual(recover.places_of({}, begin), ([here], away))
+
+    def test_it_is_begun_without_the_clock(self):
+        with mock.patch("time.time", return_value=0), mock.patch.object(recover, "attempt") as attempt:
+            with mock.patch.object(recover.handover, "pending", return_value="latest"):
+                recover.recover()
+        self.assertLess(abs(attempt.call_args.args[1] - time.monotonic()), 60)
+
+
 if __name__ == "__main__":
     RUN.mkdir(parents=True, exist_ok=True)
     unittest.main(verbosity=2)

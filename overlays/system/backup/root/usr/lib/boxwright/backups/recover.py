@@ -26,7 +26,8 @@ PAUSE, PATIENCE = 15, 600
 
 def recover():
     """Ends when all is in place, however long that takes."""
-    begin, told = time.time(), None
+    # Not by the clock, which may be set meanwhile.
+    begin, told = time.monotonic(), None
     progress = Progress()
     while True:
         wanted = handover.pending(handover.read(RUN / "handover.json"))
@@ -76,7 +77,7 @@ def attempt(wanted, begin, progress):
 def places_of(config, begin):
     """Every target, or those that answer after a while: an older backup must not win because the internet came late."""
     places, troubles = repository.opened(config, readonly=True)
-    if not places or (troubles and time.time() - begin < PATIENCE):
+    if not places or (troubles and time.monotonic() - begin < PATIENCE):
         raise Trouble("; ".join(troubles))
     return places, troubles
 
