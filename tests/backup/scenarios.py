@@ -282,6 +282,13 @@ class Backups(unittest.TestCase):
         backup("run")
         self.assertIsNone(self.problem())
 
+    def test_09a_a_file_that_goes_while_it_is_looked_at_costs_no_backup(self):
+        before = {one["id"] for one in snapshots("sonarr")}
+        (KOPIA / "gone").touch()
+        said = backup("run", "sonarr").stdout
+        self.assertIn("no such file; it is tried again", said)
+        self.assertEqual(len({one["id"] for one in snapshots("sonarr")} - before), 2)
+
     def test_10_a_target_that_is_away_does_not_keep_the_other_from_its_backup(self):
         type(self).s3.kill()
         type(self).s3.wait()

@@ -12,6 +12,8 @@ from services.config import write
 
 # Of what is kept, so much is read back each night.
 PERCENT = 1
+# How often a snapshot is tried: a file that goes between being listed and being read ends it.
+TRIES = 3
 # What the box itself has: passwords that it made, and the keys by which SSH's clients know it.
 BOX = {"name": OWN, "backup": {"paths": [], "exclude": [], "sqlite": [], "dumps": [], "before": None, "after": None}}
 OWN_PATHS = {"secrets": STATE / ".secrets", "ssh": pathlib.Path("/var/lib/boxwright/ssh")}
@@ -103,11 +105,22 @@ def written(service, targets, tags, draft=False):
         wrong += [f"{view.name}: {sentence}" for sentence in view.wrong]
         for target in targets:
             try:
-                done[target.name] = target.snapshot(view.name, view.path, draft, tags)
+                done[target.name] = taken(target, view, draft, tags)
                 say(f"{view.name}: {done[target.name]['bytes']} bytes in {done[target.name]['files']} files at {target.name}")
             except Trouble as trouble:
                 wrong.append(f"{view.name}: {trouble}")
     return done, wrong
+
+
+def taken(target, view, draft, tags):
+    """A snapshot of a view; most services run on while it is read."""
+    for left in reversed(range(TRIES)):
+        try:
+            return target.snapshot(view.name, view.path, draft, tags)
+        except Trouble as trouble:
+            if not left:
+                raise
+            say(f"{view.name}: {trouble}; it is tried again")
 
 
 def own(view):
