@@ -371,6 +371,19 @@ class Backups(unittest.TestCase):
         self.assertEqual((key.read_text(), key.stat().st_mode & 0o777), ("host key", 0o600))
         self.assertEqual((STATE / ".secrets/sonarr.api-key").read_text(), "made on the box")
 
+    def test_13ba_a_box_that_has_made_no_password_yet_has_backups_too(self):
+        secrets = STATE / ".secrets"
+        secrets.rename(STATE / "secrets-aside")
+        backup("run")
+        self.assertIsNone(self.problem())
+        self.assertEqual((secrets.stat().st_mode & 0o777, list(secrets.iterdir())), (0o700, []))
+        secrets.rmdir()
+        backup("restore", "box")
+        self.assertEqual(secrets.stat().st_mode & 0o777, 0o700)
+        secrets.rmdir()
+        (STATE / "secrets-aside").rename(secrets)
+        backup("run")
+
     def test_13c_a_file_in_a_folder_that_is_gone(self):
         write(STATE / "sonarr/config/Backups/one.zip", "zip", SONARR)
         for up in (STATE / "sonarr/config/Backups", STATE / "sonarr/config"):

@@ -15,7 +15,7 @@ import handover
 from backups import incarnation, report, repository, restore
 from backups.config import OWN, STATE, Busy, Trouble, amount, described, kept_services, lock, say
 from backups.progress import Progress
-from backups.run import FAULTS, OWN_PATHS
+from backups.run import FAULTS, OWN_PATHS, own_folders
 from services import start
 from services.config import RUN, write
 
@@ -130,6 +130,7 @@ def set_aside(state, services):
         # Its databases know the passwords that this disk had.
         unfinished = aside / f"{OWN}.new"
         shutil.rmtree(unfinished, ignore_errors=True)
+        own_folders()
         for name, path in OWN_PATHS.items():
             shutil.copytree(path, unfinished / name, symlinks=True)
         os.rename(unfinished, aside / OWN)

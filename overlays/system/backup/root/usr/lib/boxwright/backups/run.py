@@ -123,7 +123,14 @@ def taken(target, view, draft, tags):
             say(f"{view.name}: {trouble}; it is tried again")
 
 
+def own_folders():
+    """Makes what the box has had no need of yet: it makes a folder with the first thing that goes there."""
+    for path in OWN_PATHS.values():
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def own(view):
+    own_folders()
     for name, path in OWN_PATHS.items():
         (view.path / name).mkdir(mode=0o700)
         bind(held(path.parent, path.name), view.path / name)
