@@ -240,6 +240,9 @@ class Backups(unittest.TestCase):
         self.assertEqual((html.st_uid, html.st_mode & 0o777), (NEXTCLOUD, 0o750))
         # Without it, the image would install itself beside the database.
         self.assertEqual((STATE / "nextcloud/html/version.php").read_text(), "<?php // 34.0.4")
+        dump = next((STATE / ".replaced").glob("nextcloud-*")) / ".dumps/nextcloud.pgdump"
+        self.assertEqual((dump.read_text(), dump.stat().st_mode & 0o777), ("rows of tuesday", 0o600))
+        self.assertIn(f"what was there before is in {dump.parent.parent}", said)
 
     def test_07a_folders_above_a_path_come_back_as_they_were(self):
         config = STATE / "plex/config"
@@ -257,15 +260,22 @@ class Backups(unittest.TestCase):
     def test_08_what_cannot_be_loaded_changes_nothing(self):
         write(STATE / "nextcloud/data/nathan/files/a.txt", "kept", NEXTCLOUD)
         pathlib.Path("/run/database").write_text("rows of wednesday")
-        pathlib.Path("/run/database-broken").touch()
-        try:
-            result = backup("restore", "nextcloud", check=False)
-        finally:
-            pathlib.Path("/run/database-broken").unlink()
-        self.assertNotEqual(result.returncode, 0)
-        self.assertIn("`pg_restore` in nextcloud-db failed: pg_restore: error: could not execute query", result.stderr)
-        self.assertEqual((STATE / "nextcloud/data/nathan/files/a.txt").read_text(), "kept")
-        self.assertEqual(pathlib.Path("/run/database").read_text(), "rows of wednesday")
+        aside = set((STATE / ".replaced").iterdir())
+        for broken, sentence in (
+            ("database", "what is in db now cannot be kept, so nothing was changed: `pg_dump` in nextcloud-db failed: pg_dump: error: "
+                         "connection to server failed; if that database is broken, move /srv/state/nextcloud/db away and restore again"),
+            ("load", "`pg_restore` in nextcloud-db failed: pg_restore: error: could not execute query"),
+        ):
+            pathlib.Path(f"/run/{broken}-broken").touch()
+            try:
+                result = backup("restore", "nextcloud", check=False)
+            finally:
+                pathlib.Path(f"/run/{broken}-broken").unlink()
+            self.assertNotEqual(result.returncode, 0)
+            self.assertIn(sentence, result.stderr)
+            self.assertEqual((STATE / "nextcloud/data/nathan/files/a.txt").read_text(), "kept")
+            self.assertEqual(pathlib.Path("/run/database").read_text(), "rows of wednesday")
+            self.assertEqual(set((STATE / ".replaced").iterdir()) == aside, broken == "database")
 
     def test_09_what_fails_is_said_and_the_rest_is_backed_up(self):
         pathlib.Path("/run/database-broken").touch()

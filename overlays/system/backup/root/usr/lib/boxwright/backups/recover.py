@@ -177,8 +177,9 @@ def fetch_and_place(place, one, service):
         shutil.rmtree(STATE / name)
     fetched = restore.fetch(place, one, name, None)
     restore.load(service, fetched)
-    made = restore.swap(service, fetched, service["backup"]["paths"], True)
-    if made:
+    made = restore.kept_aside(name)
+    restore.swap(service, fetched, service["backup"]["paths"], True, made)
+    if made.exists():
         # Only what the databases' first start made.
         shutil.rmtree(made)
     shutil.rmtree(fetched, ignore_errors=True)

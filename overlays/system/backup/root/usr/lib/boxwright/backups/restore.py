@@ -4,6 +4,7 @@ Everything is fetched first; then the service is stopped, its dumps are loaded i
 with those of the backup. Whatever fails before that leaves the service as it is. What was there before is kept aside.
 """
 
+import contextlib
 import os
 import pathlib
 import re
@@ -14,8 +15,8 @@ import time
 import handover
 from backups import report, repository
 from backups.config import OWN, STATE, Trouble, described, kept_services, say
-from backups.run import OWN_PATHS
-from backups.view import BESIDE, DUMPS, inside, inside_container
+from backups.run import FAULTS, OWN_PATHS
+from backups.view import BESIDE, DUMPS, inside, inside_container, write_out
 from services import start
 
 FETCHED = STATE / ".restore"
@@ -40,18 +41,18 @@ def restore(name, at, path, target):
         of_the_box(fetched)
         return
     say(f"{name}: all is here; {service['title']} is stopped")
-    unit = service["unit"]
+    unit, aside = service["unit"], kept_aside(name)
     systemctl("stop", unit)
     try:
         if not wanted:
-            load(service, fetched)
-        aside = swap(service, fetched, [wanted] if wanted else service["backup"]["paths"], not wanted)
+            load(service, fetched, aside)
+        swap(service, fetched, [wanted] if wanted else service["backup"]["paths"], not wanted, aside)
     finally:
+        if aside.exists():
+            say(f"what was there before is in {aside}: remove it when all is well")
         systemctl("start", unit)
     shutil.rmtree(fetched, ignore_errors=True)
     say(f"{name}: done, and started again")
-    if aside:
-        say(f"what was there before is in {aside}: remove it when all is well")
 
 
 def kept_aside(name):
@@ -143,8 +144,8 @@ def fetch(place, snapshot, name, path):
     return fetched
 
 
-def load(service, fetched):
-    """Loads the dumps into databases that run alone."""
+def load(service, fetched, aside=None):
+    """Loads the dumps into databases that run alone. What these had goes to `aside` before, if that is given."""
     dumps = [dump for dump in service["backup"]["dumps"] if (fetched / DUMPS / dump["file"]).exists()]
     if not dumps:
         return
@@ -159,6 +160,8 @@ def load(service, fetched):
         flags = ["--detach", "--no-build", "--no-deps", "--wait", "--wait-timeout", "900"]
         if start.compose(service, variables, "up", *flags, *keys):
             raise Trouble(f"{', '.join(keys)} of {service['name']} did not come up: nothing was changed")
+        for dump in dumps if aside else []:
+            keep(service, dump, aside / DUMPS)
         for dump in dumps:
             say(f"{service['name']}: {dump['file']} is loaded into {dump['container']}")
             with open(fetched / DUMPS / dump["file"], "rb") as file:
@@ -167,9 +170,27 @@ def load(service, fetched):
         start.compose(service, variables, "down")
 
 
-def swap(service, fetched, paths, whole):
-    """The folders of the backup take the places of the service's. Returns where those are now, if there were any."""
-    aside = kept_aside(service["name"])
+def keep(service, dump, folder):
+    """Writes out what is in a database before something else is loaded into it."""
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        write_out(service, dump, folder / dump["file"])
+        subprocess.run(["sync", "--file-system", STATE], check=False)
+    except FAULTS as fault:
+        with contextlib.suppress(OSError):
+            # Where there is nothing else.
+            folder.rmdir()
+            folder.parent.rmdir()
+        # Of a database that cannot be read any more, its files are what is left to keep.
+        container = next(one for one in service["containers"] if one["key"] == dump["container"])
+        files = ", ".join(volume["source"] for volume in container["volumes"] if volume["make"])
+        advice = f"; if that database is broken, move {files} away and restore again" if files else ""
+        raise Trouble(f"what is in {dump['container']} now cannot be kept, so nothing was changed: {fault}{advice}") from fault
+
+
+def swap(service, fetched, paths, whole, aside):
+    """The folders of the backup take the places of the service's, which go to `aside`."""
     for path in paths:
         new, live = fetched / path, STATE / service["name"] / path
         if not new.exists():
@@ -185,7 +206,6 @@ def swap(service, fetched, paths, whole):
             os.chown(folder, status.st_uid, status.st_gid)
             os.chmod(folder, status.st_mode & 0o7777)
     subprocess.run(["sync", "--file-system", STATE], check=False)
-    return aside if aside.exists() else None
 
 
 def missing_parents(fetched, service, path):

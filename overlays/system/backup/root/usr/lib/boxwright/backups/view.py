@@ -116,14 +116,22 @@ class View:
         if dumps:
             (self.path / DUMPS).mkdir(mode=0o700)
         for dump in dumps:
-            to = self.work / dump["file"]
-            with open(to, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-                inside_container(self.service, dump, stdout=file)
-            if to.stat().st_size == 0:
-                raise Trouble(f"the dump {dump['file']} of {dump['container']} is empty")
+            write_out(self.service, dump, self.work / dump["file"])
             shown = self.path / DUMPS / dump["file"]
             shown.touch()
             bind(held(self.work, dump["file"]), shown)
+
+
+def write_out(service, dump, to):
+    """Writes what a database has into a new file for root alone: all of it, or there is no file."""
+    with open(to, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        try:
+            inside_container(service, dump, stdout=file)
+            if os.fstat(file.fileno()).st_size == 0:
+                raise Trouble(f"the dump {dump['file']} of {dump['container']} is empty")
+        except BaseException:
+            os.unlink(to)
+            raise
 
 
 def inside_container(service, exec_, **options):
