@@ -22,7 +22,7 @@ import unittest
 from unittest import mock
 
 import scenarios
-from scenarios import BACKUP, NEXTCLOUD, PASSWORD, RUN, SECRETS, SONARR, STATE, backup, run, write
+from scenarios import BACKUP, CUT, CUT_HERE, MODE, NEXTCLOUD, PASSWORD, RUN, SECRETS, SONARR, STATE, backup, run, write
 
 sys.path.insert(0, "/usr/lib/boxwright")
 import handover  # noqa: E402 (found by the line above)
@@ -35,7 +35,6 @@ from services import watch  # noqa: E402 (found by the line above)
 BOX = pathlib.Path("/var/lib/boxwright")
 CONFIG = pathlib.Path("/etc/boxwright/backup.json")
 CALLS, SAID = pathlib.Path("/run/calls"), pathlib.Path("/run/said")
-CUT, CUT_HERE = pathlib.Path("/run/cut-at"), pathlib.Path("/run/kopia-calls/cut-here")
 KEYS = {"key-id": scenarios.KEY_ID, "secret-key": scenarios.SECRET_KEY}
 OLD, NEW = 1_790_000_000, 1_790_500_000
 BULK = os.urandom(12 << 20)
@@ -147,7 +146,12 @@ class Recovery(unittest.TestCase):
         self.assertFalse(handover.RESTORING.exists())
         self.assertIsNone(handover.held("services"))
         self.assertIn("systemctl --no-block start boxwright-services.target", CALLS.read_text())
-        self.assertFalse((STATE / ".restore/sonarr").exists() or (STATE / ".restore/nextcloud").exists())
+        self.assertEqual(list((STATE / ".restore").iterdir()), [])
+        # The mode that its backup was made in, which the box ends once the service runs; also in a rehearsal.
+        self.assertTrue(MODE.exists(), "the test is no test")
+        self.assertRegex(CALLS.read_text(), "systemctl --no-block start .*boxwright-backup-tidy.service")
+        backup("tidy")
+        self.assertFalse(MODE.exists())
 
     def newest(self):
         return max(one["incarnation"] or 0 for one in json.loads(backup("list", "--json").stdout))

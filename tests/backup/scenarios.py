@@ -17,7 +17,11 @@ STATE, RUN = pathlib.Path("/srv/state"), pathlib.Path("/run/boxwright")
 SECRETS = RUN / "secrets/box"
 PASSWORD, KEY_ID, SECRET_KEY = "correct horse battery staple", "AKIDCANARY", "s3cret-canary-value"
 CALLS, KOPIA = pathlib.Path("/run/calls"), pathlib.Path("/run/kopia-calls")
+CUT, CUT_HERE = pathlib.Path("/run/cut-at"), pathlib.Path("/run/kopia-calls/cut-here")
 DISK = pathlib.Path("/srv/vault/backups")
+# There while nextcloud is in its maintenance mode; and the note of that.
+MODE, NOTE = STATE / "nextcloud/html/config/maintenance", STATE / ".backup/paused/nextcloud"
+TIDY = "systemctl --no-block start boxwright-backup-tidy.service"
 # Whom sonarr runs as, and nextcloud.
 SONARR, NEXTCLOUD = 1000, 33
 
@@ -164,7 +168,7 @@ class Backups(unittest.TestCase):
         # The first pass is no backup, and takes no backup's place.
         deleted = [line for line in (KOPIA / "arguments").read_text().splitlines() if "snapshot delete" in line]
         self.assertEqual(len(deleted), 2)
-        self.assertFalse(pathlib.Path("/run/maintenance").exists())
+        self.assertFalse(MODE.exists() or NOTE.exists())
 
     def test_03a_what_is_read_cannot_be_written_to(self):
         shown = [line.split() for line in (KOPIA / "view").read_text().splitlines()]
@@ -195,7 +199,7 @@ class Backups(unittest.TestCase):
         self.assertFalse(list(config.glob("*-wal")))
         self.assertEqual(
             [line for line in CALLS.read_text().splitlines() if line.startswith("systemctl")],
-            ["systemctl stop boxwright-service-sonarr.service", "systemctl start boxwright-service-sonarr.service"],
+            ["systemctl stop boxwright-service-sonarr.service", "systemctl start boxwright-service-sonarr.service", TIDY],
         )
         aside = list((STATE / ".replaced").glob("sonarr-*"))
         self.assertEqual((aside[0] / "config/config.xml").read_text(), "spoilt")
@@ -257,6 +261,38 @@ class Backups(unittest.TestCase):
         self.assertTrue((config / "Library/Application Support/Plex Media Server/Preferences.xml").exists())
         shutil.rmtree(STATE / "plex")
 
+    def test_07b_the_mode_that_a_backup_was_made_in_is_ended(self):
+        for words in ([], ["--path", "html/config"]):
+            with self.subTest(words):
+                CALLS.unlink()
+                backup("restore", "nextcloud", *words)
+                self.assertTrue(MODE.exists(), "the test is no test")
+                calls = CALLS.read_text().splitlines()
+                self.assertEqual(calls[-2:], ["systemctl start boxwright-service-nextcloud.service", TIDY])
+                pathlib.Path("/run/stopped").mkdir(exist_ok=True)
+                pathlib.Path("/run/stopped/nextcloud").touch()
+                self.assertEqual(backup("tidy", check=False).returncode, 1, "it is not tried again")
+                pathlib.Path("/run/stopped/nextcloud").unlink()
+                backup("tidy")
+                self.assertFalse(MODE.exists() or NOTE.exists())
+
+    def test_07c_the_mode_ends_too_where_the_power_failed_before_the_service_was_started(self):
+        CUT.write_text("systemctl start boxwright-service-nextcloud")
+        process = subprocess.Popen([BACKUP, "restore", "nextcloud"], stdout=subprocess.DEVNULL, start_new_session=True)
+        try:
+            deadline = time.monotonic() + 60
+            while not CUT_HERE.exists():
+                self.assertLess(time.monotonic(), deadline, "it never came to that")
+                time.sleep(0.1)
+        finally:
+            CUT.unlink()
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            CUT_HERE.unlink(missing_ok=True)
+        self.assertTrue(MODE.exists(), "the test is no test")
+        backup("tidy")
+        self.assertFalse(MODE.exists())
+
     def test_08_what_cannot_be_loaded_changes_nothing(self):
         write(STATE / "nextcloud/data/nathan/files/a.txt", "kept", NEXTCLOUD)
         pathlib.Path("/run/database").write_text("rows of wednesday")
@@ -288,7 +324,7 @@ class Backups(unittest.TestCase):
         last = json.loads((STATE / ".backup/last.json").read_text())
         self.assertIn("boxes", last["services"]["sonarr"])
         self.assertLess(last["complete"], last["end"] + 1)
-        self.assertFalse(pathlib.Path("/run/maintenance").exists())
+        self.assertFalse(MODE.exists())
         backup("run")
         self.assertIsNone(self.problem())
 
@@ -421,19 +457,19 @@ class Backups(unittest.TestCase):
         pathlib.Path("/run/cut-short").touch()
         process = subprocess.Popen([BACKUP, "run"], stdout=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 120
-        while not pathlib.Path("/run/maintenance").exists():
+        while not MODE.exists():
             self.assertLess(time.monotonic(), deadline, "it never came to that")
             time.sleep(0.1)
         busy = backup("run", check=False)
         self.assertIn("another backup or restore is running", busy.stderr)
-        backup("tidy")
-        self.assertTrue(pathlib.Path("/run/maintenance").exists(), "a run that goes on was tidied away")
+        self.assertEqual(backup("tidy", check=False).returncode, 1, "it is not tried again")
+        self.assertTrue(MODE.exists(), "a run that goes on was tidied away")
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         pathlib.Path("/run/cut-short").unlink()
-        self.assertTrue(pathlib.Path("/run/maintenance").exists(), "the test is no test")
+        self.assertTrue(MODE.exists(), "the test is no test")
         backup("tidy")
-        self.assertFalse(pathlib.Path("/run/maintenance").exists())
+        self.assertFalse(MODE.exists())
         self.assertFalse((STATE / ".backup/work").exists())
         self.assertEqual(run("findmnt", "--noheadings", "/run/boxwright/backup/view/nextcloud", check=False).stdout, "")
         backup("run")

@@ -15,7 +15,7 @@ import handover
 from backups import incarnation, report, repository, restore
 from backups.config import OWN, STATE, Busy, Trouble, amount, described, kept_services, lock, say
 from backups.progress import Progress
-from backups.run import FAULTS, OWN_PATHS, own_folders
+from backups.run import FAULTS, OWN_PATHS, TIDY, own_folders
 from services import start
 from services.config import RUN, write
 
@@ -200,7 +200,7 @@ def finish(state, gave_up=False):
     subprocess.run(["sync", "--file-system", STATE], check=False)
     PROBLEM.unlink(missing_ok=True)
     handover.place()
-    subprocess.run(["systemctl", "--no-block", "start", "boxwright-services.target"], check=False)
+    subprocess.run(["systemctl", "--no-block", "start", "boxwright-services.target", TIDY], check=False)
 
 
 def give_up():

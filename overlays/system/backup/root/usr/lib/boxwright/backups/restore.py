@@ -15,7 +15,7 @@ import time
 import handover
 from backups import report, repository
 from backups.config import OWN, STATE, Trouble, described, kept_services, say
-from backups.run import FAULTS, OWN_PATHS
+from backups.run import FAULTS, OWN_PATHS, marked
 from backups.view import BESIDE, DUMPS, inside, inside_container, write_out
 from services import start
 
@@ -191,6 +191,9 @@ def keep(service, dump, folder):
 
 def swap(service, fetched, paths, whole, aside):
     """The folders of the backup take the places of the service's, which go to `aside`."""
+    if service["backup"]["after"]:
+        # The backup was made in the mode that this ends, and has it where the application keeps it.
+        marked(service)
     for path in paths:
         new, live = fetched / path, STATE / service["name"] / path
         if not new.exists():

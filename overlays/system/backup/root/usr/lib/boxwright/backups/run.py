@@ -14,6 +14,9 @@ from services.config import write
 PERCENT = 1
 # How often a snapshot is tried: a file that goes between being listed and being read ends it.
 TRIES = 3
+# A file for each application that is, or may be, in the mode that it has for its backup.
+PAUSED = WORK / "paused"
+TIDY = "boxwright-backup-tidy.service"
 # What the box itself has: passwords that it made, and the keys by which SSH's clients know it.
 BOX = {"name": OWN, "backup": {"paths": [], "exclude": [], "sqlite": [], "dumps": [], "before": None, "after": None}}
 OWN_PATHS = {"secrets": STATE / ".secrets", "ssh": pathlib.Path("/var/lib/boxwright/ssh")}
@@ -71,13 +74,19 @@ def attempt(service, targets, tags):
 
 def paused(service, targets, tags):
     """Backs up an application in the mode that it has for that."""
-    mark = WORK / "paused" / service["name"]
-    write(mark, "")
+    mark = marked(service)
     try:
         inside_container(service, service["backup"]["before"])
         return written(service, targets, tags)
     finally:
         resume(service, mark)
+
+
+def marked(service):
+    """Notes that an application may be in that mode: `tidy` ends it. Returns the note."""
+    WORK.mkdir(mode=0o711, parents=True, exist_ok=True)
+    write(PAUSED / service["name"], "")
+    return PAUSED / service["name"]
 
 
 def forget(drafts, targets):
@@ -160,12 +169,11 @@ def guarded(targets):
 
 
 def tidy():
-    """Ends what a run that was cut short has left: an application in its maintenance mode, copies of databases. Returns whether
-    all of it could be."""
+    """Ends what a run that was cut short, or a restore, has left: an application in its maintenance mode, copies of databases.
+    Returns whether all of it could be."""
     left = False
     services = kept_services()
-    marks = WORK / "paused"
-    for mark in sorted(marks.iterdir()) if marks.is_dir() else []:
+    for mark in sorted(PAUSED.iterdir()) if PAUSED.is_dir() else []:
         try:
             if mark.name in services:
                 resume(services[mark.name], mark)
