@@ -124,6 +124,16 @@ class Recovery(unittest.TestCase):
             self.assertLess(time.monotonic(), deadline, f"it says {shown()!r}")
             time.sleep(0.05)
 
+    def cut_at(self, moment, process):
+        """Takes the power away when it comes to that."""
+        CUT.write_text(moment)
+        CUT_HERE.unlink(missing_ok=True)
+        try:
+            self.until(CUT_HERE.exists, process)
+        finally:
+            CUT.unlink()
+            cut(process)
+
     def ends(self, process):
         _, said = process.communicate(timeout=120)
         self.assertEqual(process.returncode, 0, said)
@@ -344,14 +354,7 @@ class Recovery(unittest.TestCase):
             with self.subTest(moment):
                 new_disk()
                 start(incarnation=2 * NEW, restore="latest")
-                CUT.write_text(moment)
-                CUT_HERE.unlink(missing_ok=True)
-                process = recovering()
-                try:
-                    self.until(CUT_HERE.exists, process)
-                finally:
-                    CUT.unlink()
-                    cut(process)
+                self.cut_at(moment, recovering())
                 last = moment.endswith("boxwright-services.target")
                 done = handover.read(handover.RESTORING).get("done", [])
                 handover.place()
@@ -403,20 +406,31 @@ class Recovery(unittest.TestCase):
         new_disk()
         write(STATE / "sonarr/config/config.xml", "of this disk", SONARR)
         start(incarnation=2 * NEW, restore="latest")
-        CUT.write_text("docker exec --interactive")
-        CUT_HERE.unlink(missing_ok=True)
-        process = recovering()
-        try:
-            self.until(CUT_HERE.exists, process)
-        finally:
-            CUT.unlink()
-            cut(process)
+        self.cut_at("docker exec --interactive", recovering())
         aside = list((STATE / ".replaced").glob("before-restore-*/sonarr/config/config.xml"))
         self.assertEqual([path.read_text() for path in aside], ["of this disk"])
         backup("give-up")
         self.assertEqual((STATE / "sonarr/config/config.xml").read_text(), "of this disk")
         self.assertEqual((STATE / ".secrets/sonarr.api-key").read_text(), "another one")
         self.assertIsNone(handover.held("services"))
+
+    def test_12a_giving_up_that_is_cut_short_is_brought_to_its_end(self):
+        for moment in ("systemctl start boxwright-secrets.service", "systemctl --no-block start boxwright-services.target"):
+            with self.subTest(moment):
+                new_disk()
+                write(STATE / "nextcloud/data/nathan/files/a.txt", "of this disk", NEXTCLOUD)
+                start(incarnation=2 * NEW, restore="latest")
+                self.cut_at("docker exec --interactive", recovering())
+                shutil.rmtree(handover.HELD)
+                self.cut_at(moment, subprocess.Popen([BACKUP, "give-up"], stdout=subprocess.DEVNULL, start_new_session=True))
+                handover.place()
+                if moment.endswith("secrets.service"):
+                    self.assertHeld()
+                    self.ends(recovering())
+                self.assertEqual((STATE / "nextcloud/data/nathan/files/a.txt").read_text(), "of this disk")
+                self.assertEqual((STATE / ".secrets/sonarr.api-key").read_text(), "another one")
+                self.assertIsNone(handover.held("services"))
+                self.assertTrue(handover.read(handover.RESTORED)["gave_up"])
 
     def test_13_a_rehearsal_restores_and_writes_nothing_there(self):
         def content():

@@ -22,6 +22,7 @@ from services.config import RUN, write
 PROBLEM = RUN / "problems" / "restore"
 # Seconds between two attempts, and for how long a target that does not answer is waited for when another one does.
 PAUSE, PATIENCE = 15, 600
+GIVEN_UP = "given up: the services begin with what is there"
 
 
 def recover():
@@ -49,6 +50,11 @@ def recover():
 def attempt(wanted, begin, progress):
     config, services = described(), kept_services()
     state = handover.read(handover.RESTORING)
+    if state.get("giving_up"):
+        with lock():
+            begin_without(state)
+        progress.end(GIVEN_UP)
+        return
     if not state.get("chosen"):
         progress.wait("asks for the backups")
         places, troubles = places_of(config, begin)
@@ -213,25 +219,36 @@ def give_up():
     state = {"wanted": wanted, "incarnation": one.get("incarnation"), "began": int(time.time()), **state}
     try:
         with lock():
-            if state.get("chosen"):
-                undo(state)
-            finish(state, gave_up=True)
+            begin_without(state)
     except Busy:
         raise Trouble("another backup or restore is running: try again when it has ended") from None
-    Progress().end("given up: the services begin with what is there")
+    Progress().end(GIVEN_UP)
+
+
+def begin_without(state):
+    """Once it has begun, a power cut does not end it: what has been put back must not be taken for what was restored."""
+    if state.get("chosen"):
+        if not state.get("giving_up"):
+            before = restore.REPLACED / f"before-restore-{state['began']}"
+            state = {**state, "giving_up": True, "had": [name for name in kept_services() if (before / name).exists()]}
+            handover.write(handover.RESTORING, state)
+        undo(state)
+    finish(state, gave_up=True)
+    # It may be much: nothing waits for it.
+    shutil.rmtree(restore.FETCHED, ignore_errors=True)
 
 
 def undo(state):
-    """Puts back what the disk had, and what was restored beside it."""
+    """Puts back what the disk had, and what was restored beside it. Done a second time it changes nothing."""
     before, half = (restore.REPLACED / f"{name}-{state['began']}" for name in ("before-restore", "half-restored"))
     half.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in kept_services():
-        if state.get("aside") and (STATE / name).exists():
+        waits = (before / name).exists()
+        if state.get("aside") and (STATE / name).exists() and (waits or name not in state["had"]):
             os.rename(STATE / name, half / name)
-        if (before / name).exists():
+        if waits:
             os.rename(before / name, STATE / name)
     if (before / OWN).exists():
         restore.put_own(before / OWN)
         restore.systemctl("start", "boxwright-secrets.service")
-    shutil.rmtree(restore.FETCHED, ignore_errors=True)
     say(f"what was restored is in {half}: remove it when it is not needed")
