@@ -432,6 +432,22 @@ class Recovery(unittest.TestCase):
                 self.assertIsNone(handover.held("services"))
                 self.assertTrue(handover.read(handover.RESTORED)["gave_up"])
 
+    def test_12b_what_has_been_fetched_is_not_fetched_again(self):
+        new_disk()
+        shutil.rmtree(STATE / ".secrets")
+        write(STATE / "sonarr/config/config.xml", "of a disk that has made no password", SONARR)
+        start(incarnation=2 * NEW, restore="latest")
+        self.cut_at("docker exec --interactive", recovering())
+        fetched = STATE / ".restore/nextcloud"
+        whole, part = fetched / "data/nathan/files/a.txt", fetched / "html/config/config.php"
+        before = whole.stat()
+        part.write_text("?????")
+        self.ends(recovering())
+        self.assertBack()
+        after = (STATE / "nextcloud/data/nathan/files/a.txt").stat()
+        self.assertEqual((after.st_ino, after.st_ctime_ns), (before.st_ino, before.st_ctime_ns))
+        self.assertEqual((STATE / "nextcloud/html/config/config.php").read_text(), "<?php")
+
     def test_13_a_rehearsal_restores_and_writes_nothing_there(self):
         def content():
             return {str(path): path.stat().st_mtime_ns for path in pathlib.Path("/run/s3").rglob("*") if path.is_file()}

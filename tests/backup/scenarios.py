@@ -430,6 +430,15 @@ class Backups(unittest.TestCase):
         (STATE / "secrets-aside").rename(secrets)
         backup("run")
 
+    def test_13bb_what_was_fetched_of_another_backup_is_no_part_of_this_one(self):
+        for of in (None, "another \n"):
+            write(STATE / ".restore/sonarr/config/litter", "litter", SONARR)
+            if of:
+                write(STATE / ".restore/.sonarr.of", of)
+            backup("restore", "sonarr")
+            self.assertFalse((STATE / "sonarr/config/litter").exists())
+            self.assertFalse((STATE / ".restore/sonarr").exists() or (STATE / ".restore/.sonarr.of").exists())
+
     def test_13c_a_file_in_a_folder_that_is_gone(self):
         write(STATE / "sonarr/config/Backups/one.zip", "zip", SONARR)
         for up in (STATE / "sonarr/config/Backups", STATE / "sonarr/config"):

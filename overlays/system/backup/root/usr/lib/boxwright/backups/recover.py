@@ -168,7 +168,7 @@ def fetch_and_place(place, one, service):
     if not service:
         fetched = restore.fetch(place, one, OWN, None)
         restore.put_own(fetched)
-        shutil.rmtree(fetched, ignore_errors=True)
+        restore.drop(OWN)
         # They are read anew by whoever places them, and by sshd.
         restore.systemctl("start", "boxwright-secrets.service")
         restore.systemctl("try-restart", "ssh.service")
@@ -188,7 +188,7 @@ def fetch_and_place(place, one, service):
     if made.exists():
         # Only what the databases' first start made.
         shutil.rmtree(made)
-    shutil.rmtree(fetched, ignore_errors=True)
+    restore.drop(name)
 
 
 def finish(state, gave_up=False):

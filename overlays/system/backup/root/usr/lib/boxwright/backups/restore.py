@@ -1,7 +1,8 @@
 """Puts what a service keeps back to what it was.
 
 Everything is fetched first; then the service is stopped, its dumps are loaded into its databases, and its folders change places
-with those of the backup. Whatever fails before that leaves the service as it is. What was there before is kept aside.
+with those of the backup. Whatever fails before that leaves the service as it is. What was there before is kept aside, databases as
+dumps. What has been fetched stays until it is in place: the next attempt goes on with it.
 """
 
 import contextlib
@@ -51,7 +52,7 @@ def restore(name, at, path, target):
         if aside.exists():
             say(f"what was there before is in {aside}: remove it when all is well")
         systemctl("start", unit)
-    shutil.rmtree(fetched, ignore_errors=True)
+    drop(name)
     say(f"{name}: done, and started again")
 
 
@@ -68,7 +69,7 @@ def of_the_box(fetched):
             shutil.copytree(place, aside / name, symlinks=True)
     put_own(fetched)
     aside.chmod(0o700)
-    shutil.rmtree(fetched, ignore_errors=True)
+    drop(OWN)
     say(f"{OWN}: done; what was there before is in {aside}")
     say("restart the box, so that everything uses what came back: sudo systemctl reboot")
 
@@ -131,17 +132,40 @@ def limit(at):
 
 def fetch(place, snapshot, name, path):
     """Everything, or one path, from the repository. Returns the folder that has it, laid out as the service's own."""
+    fetched, there = FETCHED / name, begun(snapshot, name, path)
     free = os.statvfs(STATE)
-    room = free.f_bavail * free.f_frsize
+    room = free.f_bavail * free.f_frsize + there
     if not path and snapshot["bytes"] > room * 0.95:
         raise Trouble(f"{snapshot['bytes'] / 1e9:.1f} GB are to be restored, and {STATE} has room for {room / 1e9:.1f} GB")
-    fetched = FETCHED / name
-    shutil.rmtree(fetched, ignore_errors=True)
-    FETCHED.mkdir(mode=0o700, exist_ok=True)
     to = fetched / path if path else fetched
     to.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     place.restore(snapshot["id"], path, to)
     return fetched
+
+
+def begun(snapshot, name, path):
+    """Keeps what an attempt that was cut short has fetched, if it is of the same snapshot. Returns how many bytes that is."""
+    of, what = note(name), f"{snapshot['id']} {path or ''}\n"
+    if not of.exists() or of.read_text(encoding="utf-8") != what:
+        drop(name)
+        FETCHED.mkdir(mode=0o700, exist_ok=True)
+        handover.write(of, what)
+        return 0
+    return sum(
+        os.lstat(os.path.join(folder, file)).st_blocks * 512
+        for folder, _, files in os.walk(FETCHED / name) for file in files
+    )
+
+
+def note(name):
+    """Says of which snapshot it is what has been fetched for a service."""
+    return FETCHED / f".{name}.of"
+
+
+def drop(name):
+    """Removes what was fetched."""
+    note(name).unlink(missing_ok=True)
+    shutil.rmtree(FETCHED / name, ignore_errors=True)
 
 
 def load(service, fetched, aside=None):
