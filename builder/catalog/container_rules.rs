@@ -3,6 +3,7 @@
 //! In: one container. Out: what is wrong and the path of keys to it.
 
 use super::container::{Container, Volume};
+use super::device::device_fault;
 use super::rules::{Report, is_label, nearest};
 use super::service::Service;
 
@@ -90,9 +91,9 @@ pub(super) fn check(report: &mut Report, service: &Service, key: &str, container
         }
     }
     for (index, device) in container.devices.iter().enumerate() {
-        if !device.starts_with("/dev/") || device.contains("..") {
+        if let Some(message) = device_fault(device) {
             let path = ["containers", key, "devices", &index.to_string()];
-            report.add(&path, "service-device", format!("`{device}` is not a device under /dev/"));
+            report.add(&path, "service-device", message);
         }
     }
     for (index, volume) in container.volumes.iter().enumerate() {

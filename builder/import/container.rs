@@ -2,9 +2,9 @@
 
 use super::Import;
 use super::keys::{DROPPED, FORBIDDEN, KEPT, TAKEN, UNUSED, nearest};
-use super::known::{self, Known};
 use super::template::{Template, flow};
 use super::yaml::{Key, Node};
+use crate::catalog::known::{self, Known};
 use crate::catalog::{Container, Health, Limits, Networks, User, image_fault};
 
 /// A container as far as it is known.

@@ -80,6 +80,7 @@ pub(super) const DROPPED: &[(&str, &str)] = &[
     ("restart", "the box starts containers, and starts them again"),
     ("logging", "the box rotates every log"),
     ("labels", "nothing on a box reads labels"),
+    ("group_add", "the box gives the graphics processor's group, and no other"),
     ("annotations", "nothing on a box reads annotations"),
     ("pull_policy", "the lock says which bytes of an image run"),
     ("platform", "a box takes the images of its own processor"),
@@ -112,17 +113,8 @@ pub(super) const UNUSED: &[&str] = &[
 ];
 
 /// Keys that stand in the template as they stand in the file.
-pub(super) const KEPT: &[&str] = &[
-    "command",
-    "entrypoint",
-    "group_add",
-    "stdin_open",
-    "stop_signal",
-    "sysctls",
-    "tty",
-    "ulimits",
-    "working_dir",
-];
+pub(super) const KEPT: &[&str] =
+    &["command", "entrypoint", "stdin_open", "stop_signal", "sysctls", "tty", "ulimits", "working_dir"];
 
 /// Keys that are translated.
 pub(super) const TAKEN: &[&str] = &[

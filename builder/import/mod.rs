@@ -8,7 +8,6 @@ mod container;
 mod copies;
 mod environment;
 mod keys;
-mod known;
 mod leaks;
 mod mounts;
 mod names;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::known;
 use super::report::Report;
 use super::yaml::Node;
 use crate::catalog::is_label;
+use crate::catalog::known;
 
 /// The names of one service.
 pub(super) struct Names {

@@ -3,7 +3,7 @@
 use super::Import;
 use super::container::Subject;
 use super::yaml::{Key, Node};
-use crate::catalog::{Use, User};
+use crate::catalog::{Use, User, device_fault};
 
 /// Capabilities with which an image that starts as root becomes somebody else, and owns its files.
 const TO_CHANGE_USER: [&str; 5] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"];
@@ -135,10 +135,7 @@ impl Import<'_> {
             self.graphics(&subject.key);
             return;
         }
-        const WHOLE: [&str; 7] =
-            ["/dev/sd", "/dev/nvme", "/dev/mmcblk", "/dev/mem", "/dev/kmem", "/dev/port", "/dev/mapper"];
-        if WHOLE.iter().any(|start| path.starts_with(start)) || !path.starts_with("/dev/") {
-            let message = format!("{path} would give it the box's own disks or memory");
+        if let Some(message) = device_fault(&path) {
             self.report.error(
                 &item.span,
                 "device",

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::yaml::Node;
-use super::{Import, known, names};
-use crate::catalog::{Backup, Dump, Service};
+use super::{Import, names};
+use crate::catalog::{Backup, Dump, Service, known};
 use crate::diag::Finding;
 use crate::profile::Egress;
 

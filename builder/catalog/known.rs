@@ -1,4 +1,5 @@
-//! What is known of images of databases and caches (`known.toml`), and images' names written out in full.
+//! What is known of images of databases and caches (`known.toml`), and images' names written out in full: what `import` makes
+//! of one, and what the rules ask of one.
 
 use serde::Deserialize;
 
@@ -8,32 +9,38 @@ const TABLE: &str = include_str!("known.toml");
 /// A database or a cache.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Known {
+pub struct Known {
     repositories: Vec<String>,
     user: String,
     alpine: Option<String>,
     /// Variables that it also takes from a file, named by the variable with `_FILE`.
     #[serde(default)]
-    pub(super) files: Vec<String>,
+    pub files: Vec<String>,
     /// How one sees that it works.
-    pub(super) test: Option<Vec<String>>,
+    pub test: Option<Vec<String>>,
     /// How its data is dumped and read back.
-    pub(super) dump: Option<Dump>,
+    pub dump: Option<Dump>,
     /// Whether its files, copied while it runs, are no backup; there is no `dump` then.
     #[serde(default)]
-    pub(super) lies: bool,
+    pub lies: bool,
 }
 
 /// A dump; `{user}` and `{database}` stand for the values of its variables.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Dump {
-    pub(super) user: String,
-    pub(super) database: String,
-    pub(super) default: String,
-    pub(super) command: Vec<String>,
-    pub(super) load: Vec<String>,
-    pub(super) suffix: String,
+pub struct Dump {
+    /// The variable with the user.
+    pub user: String,
+    /// The variable with the name of the database.
+    pub database: String,
+    /// What both are where there is no variable.
+    pub default: String,
+    /// What writes it to standard output.
+    pub command: Vec<String>,
+    /// What reads it back from standard input.
+    pub load: Vec<String>,
+    /// What the name of its file ends in.
+    pub suffix: String,
 }
 
 #[derive(Deserialize)]
@@ -43,13 +50,13 @@ struct Table {
 
 impl Known {
     /// The user that the image with this tag runs as.
-    pub(super) fn user(&self, image: &str) -> &str {
+    pub fn user(&self, image: &str) -> &str {
         self.alpine.as_deref().filter(|_| image.contains("alpine")).unwrap_or(&self.user)
     }
 }
 
 /// What is known of `image`, a full name.
-pub(super) fn find(image: &str) -> Option<Known> {
+pub fn find(image: &str) -> Option<Known> {
     let repository = image.split_once('@').map_or(image, |(name, _)| name);
     let colon = repository.rfind(':').filter(|at| !repository.get(*at..).unwrap_or_default().contains('/'));
     let repository = colon.and_then(|at| repository.get(..at)).unwrap_or(repository);
@@ -58,7 +65,7 @@ pub(super) fn find(image: &str) -> Option<Known> {
 }
 
 /// `image` with the registry that Docker would ask.
-pub(super) fn full_name(image: &str) -> String {
+pub fn full_name(image: &str) -> String {
     let (first, rest) = image.split_once('/').unwrap_or(("", image));
     if first.contains('.') || first.contains(':') || first == "localhost" {
         let hub = ["index.docker.io", "registry-1.docker.io"].contains(&first);
