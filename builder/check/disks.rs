@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::{DiskFolder, Use, User};
+use crate::catalog::{DiskFolder, Service, Use, User, Volume};
 use crate::diag::Finding;
 use crate::profile::{Disk, DiskSource, Filesystem, nearest};
 
-use super::report::{At, Facts, Report};
+use super::report::{At, Facts, Line, Report};
 use super::words;
 
 /// Each disk says what it is, once, and in a way that can be found.
@@ -200,4 +200,39 @@ pub(super) fn owners(facts: &Facts<'_>, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// The drawback of keeping a folder on a disk that others may write to.
+pub(super) const SHARED_DISK: &str = "shared-disk";
+
+/// Who may change or delete what `service` keeps in a folder of its own on a data disk, because they have all of that disk: the
+/// message and what to do.
+pub(super) fn shared(line: &Line<'_>, service: &Service, facts: &Facts<'_>) -> Option<(String, String)> {
+    if !volumes(service).any(|volume| volume.folder().is_some()) {
+        return None;
+    }
+    let whole = |volume: &Volume| volume.disk == Some(DiskFolder::Whole(true)) && !volume.read_only;
+    let disks = line.usage.disks();
+    disks.iter().filter(|disk| facts.profile.disks.get(*disk).is_some_and(|disk| !disk.read_only)).find_map(
+        |disk| {
+            let writes = |other: &(&Line<'_>, &Service)| {
+                other.1.name != service.name
+                    && other.0.usage.disks().contains(disk)
+                    && volumes(other.1).any(whole)
+            };
+            let others: Vec<&str> =
+                facts.known().filter(writes).map(|(_, other)| other.title.as_str()).collect();
+            let message = format!(
+                "what {} keeps on the disk `{disk}` can be changed and deleted there by {}",
+                service.title,
+                others.join(", ")
+            );
+            let help = "give it a disk of its own in [disks]".to_owned();
+            (!others.is_empty()).then_some((message, help))
+        },
+    )
+}
+
+fn volumes(service: &Service) -> impl Iterator<Item = &Volume> {
+    service.containers.values().flat_map(|container| &container.volumes)
 }

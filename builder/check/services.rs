@@ -7,6 +7,7 @@ use crate::catalog::{Level, Login, Role, Service, SettingKind, Use, When};
 use crate::diag::{Finding, Severity};
 use crate::profile::{Audience, Egress, nearest};
 
+use super::disks;
 use super::report::{At, Facts, Line, Report};
 
 /// Every name is a service, and no service stands there twice.
@@ -191,7 +192,7 @@ struct Drawback<'a> {
 /// The drawbacks of the services, less those that the owner takes on; and what is taken on for nothing.
 pub(super) fn drawbacks(facts: &Facts<'_>, report: &mut Report<'_>) {
     for (line, service) in facts.known() {
-        let drawbacks = drawbacks_of(line, service);
+        let drawbacks = drawbacks_of(line, service, facts);
         for drawback in
             drawbacks.iter().filter(|drawback| !(drawback.acceptable && line.accepts(drawback.code)))
         {
@@ -218,7 +219,8 @@ pub(super) fn drawbacks(facts: &Facts<'_>, report: &mut Report<'_>) {
 
 fn needless(code: &str, service: &Service) -> Finding {
     let own = service.findings.iter().map(|advice| advice.code.as_str());
-    let known: Vec<&str> = own.chain([ACCESS_BLOCKS_APPS, FIRST_VISITOR_OWNS, DOCKER_SOCKET]).collect();
+    let known: Vec<&str> =
+        own.chain([ACCESS_BLOCKS_APPS, FIRST_VISITOR_OWNS, DOCKER_SOCKET, disks::SHARED_DISK]).collect();
     if known.contains(&code) {
         let message = format!("nothing needs \"{code}\" to be accepted here");
         return Finding::warning("needless-accept", message).help("remove it");
@@ -235,7 +237,7 @@ const ACCESS_BLOCKS_APPS: &str = "access-blocks-apps";
 const DOCKER_SOCKET: &str = "docker-socket";
 const FIRST_VISITOR_OWNS: &str = "first-visitor-owns";
 
-fn drawbacks_of<'a>(line: &Line<'_>, service: &'a Service) -> Vec<Drawback<'a>> {
+fn drawbacks_of<'a>(line: &Line<'_>, service: &'a Service, facts: &Facts<'_>) -> Vec<Drawback<'a>> {
     let mut drawbacks: Vec<Drawback<'a>> = Vec::new();
     for advice in service.findings.iter().filter(|advice| applies(advice.when, line)) {
         let (severity, acceptable) = match advice.level {
@@ -261,6 +263,10 @@ fn drawbacks_of<'a>(line: &Line<'_>, service: &'a Service) -> Vec<Drawback<'a>> 
         let (code, severity) = (DOCKER_SOCKET, Severity::Error);
         let help = Some("leave it out".to_owned());
         drawbacks.push(Drawback { code, severity, acceptable: true, message, help });
+    }
+    if let Some((message, help)) = disks::shared(line, service, facts) {
+        let (code, severity) = (disks::SHARED_DISK, Severity::Error);
+        drawbacks.push(Drawback { code, severity, acceptable: true, message, help: Some(help) });
     }
     let Some(exposure) = &service.exposure else { return drawbacks };
     let mut built_in = |code: &'static str, message: String, help: &str| {

@@ -79,7 +79,7 @@ fn a_box_shows_what_its_profile_opens_and_leaks_nothing() {
 #[test]
 #[ignore = "half an hour for a box with twenty services under emulation: `cargo test --test boot -- --include-ignored doom_server`"]
 fn doom_server_shows_nothing_and_leaks_nothing() {
-    let data = [("media", "1000:1000"), ("cloud", "33:33")];
+    let data = [("media", "1000:1000"), ("photos", "1000:1000"), ("cloud", "33:33")];
     let Some(mut server) = shipped("profiles/doom-server.toml", &data) else { return };
     let secrets = secrets::look();
     let script = format!("{secrets}\n{}", reach());

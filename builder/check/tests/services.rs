@@ -61,6 +61,19 @@ fn drawbacks_are_told_until_they_are_accepted() {
     table.iter().for_each(|(change, expected)| row(change, expected));
 }
 
+/// What one service keeps is not for another to delete: Sonarr has all of the disk.
+#[test]
+fn a_folder_on_a_disk_that_others_write_to() {
+    let table: &[(&str, &[&str])] = &[
+        ("games = { disk = \"media\" }", &["error shared-disk games"]),
+        ("games = { disk = \"media\", accept = [\"shared-disk\"] }", &[]),
+        ("games = { accept = [\"shared-disk\"] }", &["warning needless-accept \"shared-disk\""]),
+        ("[services] => [disks.own]\nlabel = \"own\"\n[services]\ngames = { disk = \"own\" }", &[]),
+        ("plex = { disk = \"media\" }", &[]),
+    ];
+    table.iter().for_each(|(change, expected)| row(change, expected));
+}
+
 #[test]
 fn the_vpn() {
     let vpn = "[vpn]\nprovider = \"mullvad\"";
