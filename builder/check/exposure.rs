@@ -215,10 +215,9 @@ pub(super) fn ports(facts: &Facts<'_>, report: &mut Report<'_>) {
         }
         let mut own = Vec::new();
         for port in opened_at_home(line, service) {
-            let of_service = |one: &PortRange| one.overlaps(&port);
             let main = service.exposure.as_ref().map(|exposure| tcp(exposure.port));
-            let known = main.iter().chain(service.ports.iter().map(|port| &port.port)).any(of_service);
-            if !known {
+            let mut ranges = main.iter().chain(service.ports.iter().map(|port| &port.port));
+            if !ranges.any(|one| one.contains(&port)) {
                 let message = format!("{} does not listen on {port}", service.title);
                 report
                     .add(At::Value(&path), Finding::error("unknown-port", message).help(its_ports(service)));
@@ -228,11 +227,8 @@ pub(super) fn ports(facts: &Facts<'_>, report: &mut Report<'_>) {
         for (position, port) in line.usage.edge.iter().enumerate() {
             let position = position.to_string();
             let path = ["services", line.key, "edge", position.as_str()];
-            let edge = |one: &PortRange| {
-                one.protocol == port.protocol && one.first <= port.first && port.last <= one.last
-            };
             let mut ranges = service.ports.iter().filter(|one| one.open == Open::Edge).map(|one| &one.port);
-            if !ranges.any(edge) {
+            if !ranges.any(|one| one.contains(port)) {
                 let message = format!("{} has no use for {port} at Cloudflare's edge", service.title);
                 let finding = Finding::error("unknown-port", message);
                 report
@@ -240,16 +236,20 @@ pub(super) fn ports(facts: &Facts<'_>, report: &mut Report<'_>) {
             }
             own.push((*port, "edge"));
         }
-        for (port, key) in own {
+        for (index, (port, key)) in own.iter().enumerate() {
             let path = ["services", line.key, key];
-            if let Some((other, owner)) = taken.iter().find(|(other, _)| other.overlaps(&port)) {
+            let owner = format!("`{}`", line.key);
+            // One port may be open at home and at the edge: that is one port of one service, for two sources.
+            let before =
+                own.iter().take(index).filter(|(_, other)| other == key).map(|(other, _)| (other, &owner));
+            let mut others = taken.iter().map(|(other, owner)| (other, owner)).chain(before);
+            if let Some((other, owner)) = others.find(|(other, _)| other.overlaps(port)) {
                 let message = format!("the box's port {other} is already {owner}'s");
                 let help = "a port of the box leads to one service: take `lan` or `edge` from one of the two";
                 report.add(At::Value(&path), Finding::error("port-clash", message).help(help));
-            } else {
-                taken.push((port, format!("`{}`", line.key)));
             }
         }
+        taken.extend(own.into_iter().map(|(port, _)| (port, format!("`{}`", line.key))));
     }
 }
 

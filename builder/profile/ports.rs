@@ -45,6 +45,11 @@ impl PortRange {
     pub fn overlaps(&self, other: &Self) -> bool {
         self.protocol == other.protocol && self.first <= other.last && other.first <= self.last
     }
+
+    /// Whether every port of `other` is also one of this range.
+    pub fn contains(&self, other: &Self) -> bool {
+        self.protocol == other.protocol && self.first <= other.first && other.last <= self.last
+    }
 }
 
 impl FromStr for PortRange {

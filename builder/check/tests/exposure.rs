@@ -34,6 +34,8 @@ fn ports_of_the_box() {
         ("uptime-kuma = { lan = true }", &["error no-use true"]),
         ("plex = { lan = [\"32400/tcp\"] }", &[]),
         ("plex = { lan = [\"80/tcp\"] }", &["error unknown-port [\"80/tcp\"]"]),
+        ("plex = { lan = [\"32000-33000/tcp\"] }", &["error unknown-port [\"32000-33000/tcp\"]"]),
+        ("games = { lan = [\"27015/udp\"], edge = [\"27015/udp\"] }", &[]),
         ("jellyfin = { lan = true }\nplex = { lan = true }", &["error port-clash true"]),
         ("games = { edge = [\"27015/udp\"] }", &[]),
         ("games = { edge = [\"27015/tcp\"] }", &["error unknown-port \"27015/tcp\""]),
