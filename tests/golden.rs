@@ -117,3 +117,36 @@ fn rendering_twice_gives_the_same() {
         assert_eq!(profiles::rendered(&name), profiles::rendered(&name), "{name}");
     }
 }
+
+/// What a shipped profile renders to with one text in it changed.
+fn changed(name: &str, old: &str, new: &str) -> Tree {
+    let text = fs::read_to_string(profiles::project().join("profiles").join(name)).unwrap();
+    assert!(text.contains(old), "{name} has no {old}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, text.replacen(old, new, 1)).unwrap();
+    profiles::rendered_at(&path)
+}
+
+/// There is no tunnel whose failing could be waited for: SSH is not opened at home, and nobody is told each day that it is down.
+#[test]
+fn ssh_without_a_tunnel_is_not_opened_at_home() {
+    let tree = changed("minimal.toml", "lan = \"always\"", "lan = \"rescue\"");
+    for rules in ["etc/ufw/before.rules", "etc/ufw/before6.rules"] {
+        let text = String::from_utf8_lossy(tree.file(rules).unwrap());
+        assert!(!text.contains("--dport 22"), "{text}");
+    }
+    assert!(tree.iter().all(|(path, _)| !path.contains("ssh-rescue")));
+    let text = String::from_utf8_lossy(tree.file("etc/boxwright/box.json").unwrap());
+    assert!(text.contains("\"lan\": \"never\""), "{text}");
+}
+
+#[test]
+fn a_port_for_home_and_the_edge_has_a_rule_for_each() {
+    let both = "lan = [\"25565/tcp\"], edge = [\"25565/tcp\"]";
+    let tree = changed("doom-server.toml", "edge = [\"25565/tcp\"]", both);
+    let text = String::from_utf8_lossy(tree.file("etc/ufw/after.rules").unwrap());
+    let rules: Vec<&str> = text.lines().filter(|line| line.contains("--ctorigdstport 25565 ")).collect();
+    assert_eq!(rules.len(), 2, "{rules:?}");
+    assert!(rules[0].ends_with("-j bw-edge") && rules[1].ends_with("-j bw-onlink"), "{rules:?}");
+}

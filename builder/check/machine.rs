@@ -239,8 +239,12 @@ pub(super) fn ubuntu_only(facts: &Facts<'_>, report: &mut Report<'_>) {
 pub(super) fn ssh(facts: &Facts<'_>, report: &mut Report<'_>) {
     let (ssh, cloudflare) = (&facts.profile.ssh, facts.profile.cloudflare.as_ref());
     if ssh.at.is_none() && ssh.lan != SshLan::Always {
-        let lan = if ssh.lan == SshLan::Never { "never" } else { "rescue" };
-        let message = format!("nobody can reach SSH: it has no tunnel, and at home `lan` is \"{lan}\"");
+        let message = match ssh.lan {
+            SshLan::Never => "nobody can reach SSH: it has no tunnel, and at home `lan` is \"never\"",
+            _ => {
+                "nobody can reach SSH: it has no tunnel, whose failing would open it at home (`lan` is \"rescue\")"
+            }
+        };
         let finding = Finding::warning("ssh-unreachable", message);
         report.add(
             At::Key(&["ssh", "lan"]),

@@ -118,8 +118,8 @@ fn ssh(checked: &CheckedProfile) -> String {
     let admins: Vec<&str> = checked.profile().machine.admins.keys().map(String::as_str).collect();
     let home = match ssh.lan {
         Always => "at home always",
-        Rescue => "at home while the tunnel is down",
-        Never => "never at home",
+        Rescue if ssh.at.is_some() => "at home while the tunnel is down",
+        Rescue | Never => "never at home",
     };
     let outside = ssh.at.as_deref().map(|at| format!("{}, ", checked.hostname(at))).unwrap_or_default();
     format!("{outside}{home}, for {}", if admins.is_empty() { "nobody".into() } else { admins.join(", ") })
