@@ -1,6 +1,6 @@
 //! Addresses: none stands where a name belongs, and the box's networks are clear of those around it.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use serde_json::Value;
@@ -38,8 +38,10 @@ fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
 
 /// Every address or network in `text` that is at home, of a container, or of a carrier's network.
 pub fn private_addresses(text: &str) -> impl Iterator<Item = &str> {
-    let words = text.split(|c: char| !(c.is_ascii_digit() || c == '.' || c == '/'));
-    words.map(|word| word.trim_matches('/')).filter(|word| is_private(word))
+    let four = text.split(|c: char| !(c.is_ascii_digit() || c == '.' || c == '/'));
+    let six = text.split(|c: char| !(c.is_ascii_hexdigit() || c == ':'));
+    let four = four.map(|word| word.trim_matches('/')).filter(|word| is_private(word));
+    four.chain(six.filter_map(private_in))
 }
 
 /// 127.0.0.1 is the container itself.
@@ -47,6 +49,15 @@ fn is_private(word: &str) -> bool {
     let address = word.split('/').next().and_then(|word| word.parse::<Ipv4Addr>().ok());
     let carrier = |address: Ipv4Addr| address.octets()[0] == 100 && (64..128).contains(&address.octets()[1]);
     address.is_some_and(|one| one.is_private() || one.is_link_local() || carrier(one))
+}
+
+/// The private IPv6 address that `word` is, or ends in: in `nas:fd00::20` a name stands before it.
+fn private_in(word: &str) -> Option<&str> {
+    let ends = word.match_indices(':').filter_map(|(at, _)| word.get(at + 1..));
+    std::iter::once(word).chain(ends).find(|word| {
+        let address = word.parse::<Ipv6Addr>().ok();
+        address.is_some_and(|one| one.is_unique_local() || one.is_unicast_link_local())
+    })
 }
 
 /// The networks between containers against those at home, and against each other.
@@ -68,4 +79,18 @@ pub(super) fn networks(plan: &Plan, profile: &Profile) -> Vec<Breach> {
         }
     }
     breaches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_at_home_are_found_in_any_text() {
+        let found = |text: &'static str| private_addresses(text).collect::<Vec<_>>();
+        assert_eq!(found("http://192.168.1.20:80/, 127.0.0.1 and 1.1.1.1"), ["192.168.1.20"]);
+        assert_eq!(found("nas:fd00::20"), ["fd00::20"]);
+        assert_eq!(found("http://[fe80::1]:8080"), ["fe80::1"]);
+        assert_eq!(found("::1 2606:4700::1111 12:30:45 std::fd::x a:b"), [""; 0]);
+    }
 }

@@ -6,7 +6,11 @@
 
 mod addresses;
 mod compose;
+mod keys;
+mod paths;
+mod rights;
 mod tunnel;
+mod values;
 
 pub use addresses::private_addresses;
 
@@ -17,7 +21,7 @@ use crate::check::CheckedProfile;
 use crate::diag::{Finding, Findings};
 use crate::plan::Plan;
 use crate::profile::Document;
-use crate::tree::Tree;
+use crate::tree::{Kind, Tree};
 
 /// Something on the box that would not be as it was agreed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,14 +44,15 @@ pub fn audit(tree: &Tree, plan: &Plan, profile: &CheckedProfile) -> Vec<Breach> 
         let usage = profile.service(&service.name).map(|service| &service.usage);
         let socket = usage.is_some_and(|usage| usage.accept.iter().any(|code| code == "docker-socket"));
         let subject = compose::Subject { service, plan, profile: profile.profile(), socket };
-        for name in ["compose.yaml", "gpu.yaml"] {
+        links(tree, &folder, &service.name, &mut breaches);
+        for name in [compose::MAIN, "gpu.yaml"] {
             let Some(bytes) = tree.file(&format!("{folder}{name}")) else { continue };
             match read(bytes) {
                 Ok(value) => subject.file(name, &value, &mut breaches),
                 Err(reason) => breaches.push(Breach {
                     service: service.name.clone(),
                     code: "unreadable-file",
-                    message: format!("{folder}{name} is no YAML: {reason}"),
+                    message: format!("{folder}{name} cannot be read: {reason}"),
                     help: "look at what `boxwright render` makes of its template",
                 }),
             }
@@ -83,10 +88,44 @@ pub fn report(breaches: Vec<Breach>, document: &Document, profile: &CheckedProfi
     findings.sort();
 }
 
-/// A YAML file as JSON, with anchors and merge keys resolved.
+/// A link in a service's folder would lead a volume to wherever it points. `.env`, into which the box writes what Compose is to
+/// know, is its own.
+fn links(tree: &Tree, folder: &str, service: &str, breaches: &mut Vec<Breach>) {
+    let of_the_box = format!("/run/boxwright/services/{service}.env");
+    for (path, entry) in tree.iter() {
+        let Some(name) = path.strip_prefix(folder) else { continue };
+        let Kind::Symlink(target) = &entry.kind else { continue };
+        if name != ".env" || *target != of_the_box {
+            breaches.push(Breach {
+                service: service.to_owned(),
+                code: "foreign-path",
+                message: format!("{name} in its folder is a link to {target}"),
+                help: "put a file there: a container would see what the link leads to",
+            });
+        }
+    }
+}
+
+/// A YAML file as JSON, with anchors and merge keys resolved. Tags are refused: with `!override` or `!reset`, Compose would take
+/// something else for the value than what stands there.
 fn read(bytes: &[u8]) -> Result<Value, String> {
     let mut value: serde_yaml_ng::Value =
         serde_yaml_ng::from_slice(bytes).map_err(|error| error.to_string())?;
     value.apply_merge().map_err(|error| error.to_string())?;
+    if let Some(tag) = tag(&value) {
+        return Err(format!("it has the tag {tag}, which changes what a value means"));
+    }
     serde_json::to_value(value).map_err(|error| error.to_string())
+}
+
+/// The first tag in `value`.
+fn tag(value: &serde_yaml_ng::Value) -> Option<String> {
+    match value {
+        serde_yaml_ng::Value::Tagged(tagged) => Some(tagged.tag.to_string()),
+        serde_yaml_ng::Value::Sequence(list) => list.iter().find_map(tag),
+        serde_yaml_ng::Value::Mapping(map) => {
+            map.iter().find_map(|(key, value)| tag(key).or_else(|| tag(value)))
+        }
+        _ => None,
+    }
 }
