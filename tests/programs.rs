@@ -67,6 +67,11 @@ fn containers_that_come_and_go_do_not_concern_the_firewall() {
 }
 
 #[test]
+fn what_fails_again_and_again_is_told() {
+    try_program("services/looks.py", "services/root/usr/lib/boxwright/services/watch.py");
+}
+
+#[test]
 fn a_setup_that_fails_is_tried_less_and_less_often() {
     try_program("services/turns.py", "services/root/usr/lib/boxwright/services/watch.py");
 }

@@ -68,6 +68,7 @@ def reports():
         "plex": one(3, plex="exited"),
         "jellyfin": one(jellyfin="starting"),
         "diun": one(diun="healthy"),
+        "amp": {**one(amp="starting"), "failing": True},
         "nextcloud": one(1, **{"nextcloud": "healthy", "nextcloud-db": "restarting"}),
         "immich": one(9, ["the disk media is not there"], immich="missing"),
         "kopia": one(kopia="healthy"),
@@ -81,6 +82,7 @@ def reports():
     assert owner.last("Sonarr: containers") == (UP, "healthy"), owner.last("Sonarr: containers")
     assert owner.last("Jellyfin: containers") == (UP, "starting")
     assert owner.last("Plex: containers") == (DOWN, "plex is exited"), owner.last("Plex: containers")
+    assert owner.last("AMP: containers") == (DOWN, "it does not start"), owner.last("AMP: containers")
     assert owner.last("Immich: containers") == (DOWN, "the disk media is not there")
     assert owner.last("Nextcloud: containers") is None and owner.last("diun: containers") is None
     seen["plex"] = one(plex="healthy")

@@ -80,6 +80,7 @@ holds "what differs is made again, what is not of this release goes, what is the
 if python3 "$service" start sonarr 2>/run/said; then exit 1; fi
 grep -q 'the disk .media. is not mounted at /srv/media' /run/said
 [ ! -e /srv/state/sonarr ]
+grep -q 'the disk .media. is not mounted' /run/boxwright/services/sonarr.start-failed
 holds "a missing disk stops its services before anything is written"
 
 mount -t tmpfs -o mode=0755 tmpfs /srv/media
@@ -101,6 +102,7 @@ for service in json.load(open("/etc/boxwright/services.json")):
 END
 python3 "$service" start gluetun
 python3 "$service" start sonarr 2>/run/said
+[ ! -e /run/boxwright/services/sonarr.start-failed ]
 grep -q '<ApiKey>0123456789abcdef0123456789abcdef</ApiKey>' /srv/state/sonarr/config/config.xml
 grep -q '<AuthenticationMethod>Forms<' /srv/state/sonarr/config/config.xml
 [ "$(stat -c %a:%u:%g /srv/state/sonarr/config)" = 700:1003:1004 ]
@@ -228,6 +230,25 @@ holds "a setup that fails is said"
 python3 -c 'import json; s = json.load(open("/run/boxwright/services.status")); assert s["ready"], s'
 holds "with everything healthy the box is ready"
 
+# Between two tries systemd calls it activating.
+mkdir /run/units
+seed=/etc/boxwright/services/sonarr/seed sonarr=/run/units/boxwright-service-sonarr.service said=/run/boxwright/problems/service-sonarr
+cp -p "$seed" /run/seed
+printf '#!/bin/sh\nexit 1\n' >"$seed"
+if python3 "$service" start sonarr 2>/dev/null; then exit 1; fi
+echo activating 2 >"$sonarr"
+python3 "$service" watch
+[ ! -e "$said" ]
+echo activating 3 >"$sonarr"
+python3 "$service" watch
+grep -q '^Sonarr: it does not start: .*/sonarr/seed failed with status 1; see: box logs sonarr$' "$said"
+cp -p /run/seed "$seed"
+rm "$sonarr"
+python3 "$service" start sonarr
+python3 "$service" watch
+lacks 'does not start' <"$said"
+holds "a service that fails at each start is said, with what its last start said"
+
 grep -q "customConnections=\"http://every.local:32400,https://plex.example.com:443\"" "/srv/state/plex/config/Library/Application Support/Plex Media Server/Preferences.xml"
 [ "$(stat -c %a:%u:%g "/srv/state/plex/config/Library/Application Support/Plex Media Server/Preferences.xml")" = 600:1003:1004 ]
 holds "Plex is told of its host name before its first start"
@@ -261,6 +282,26 @@ done
 [ "$(grep -c 'restart boxwright-service-uptime-kuma' /run/systemctl.log)" = 1 ]
 holds "what stays broken is restarted, with patience"
 python3 "$service" status | grep -q '"ready": false'
+
+# Docker has started uptime-kuma anew so many times, and is about to find out whether it is healthy.
+crashed() {
+	python3 - "$1" <<'END'
+import json, sys
+path = "/run/docker-stand-in.json"
+state = json.load(open(path))
+state["containers"]["uptime-kuma"]["RestartCount"] = int(sys.argv[1])
+state["containers"]["uptime-kuma"]["State"]["Health"]["Status"] = "starting"
+json.dump(state, open(path, "w"))
+END
+	python3 "$service" watch
+}
+for times in 1 2; do
+	crashed "$times"
+	[ ! -e /run/boxwright/problems/service-uptime-kuma ] || lacks 'is restarting' </run/boxwright/problems/service-uptime-kuma
+done
+crashed 3
+grep -q 'Uptime Kuma: .*its container uptime-kuma is restarting' /run/boxwright/problems/service-uptime-kuma
+holds "a container that crashes again and again is not one that starts"
 
 # A disk of 10 MiB, filled to so many KiB.
 mount -o remount,size=10m /srv/media

@@ -27,6 +27,8 @@ LAST_BACKUP, BORN = pathlib.Path("/srv/state/.backup/last.json"), pathlib.Path("
 STALE_BACKUP = 50 * 3600
 # The box's own filesystems that grow, and what it means when they cannot.
 OWN = {"/srv/state": "services cannot write and do not start", "/var/lib/boxwright": "patches cannot be installed"}
+# Whoever looks after these says himself that they do not start, and why.
+LOOKED_AFTER = ("boxwright-service-", "boxwright-ssh-tunnel.")
 # With less than so many bytes free, programs begin to fail, or will soon; from this part on, it is time to make room.
 FULL, ALMOST, FILLING = 256 << 20, 4 << 30, 0.85
 # The words for a unit's states; units that were never asked for are not listed.
@@ -90,6 +92,8 @@ def state_of(unit, seen):
         return "paused: no room"
     if seen.get("held"):
         return "held back"
+    if seen.get("failing"):
+        return "does not start"
     if seen.get("waits"):
         kinds = {word for reason in seen["waits"] for word in ("images", "secret", "disk") if f" {word}" in reason}
         return "waits for its " + " and ".join(sorted(kinds)) if kinds else "waits"
@@ -173,6 +177,12 @@ def problems():
     for line in output("systemctl", "list-units", "--failed", "--plain", "--no-legend").splitlines():
         if line.split():
             found.append(f"{line.split()[0]} failed; see: journalctl -u {line.split()[0]}")
+    # What is tried again and again is never among those.
+    listed = output("systemctl", "list-units", "--state=activating", "--type=service", "--plain", "--no-legend", "--full").splitlines()
+    names = [line.split()[0] for line in listed if line.split() and not line.startswith(LOOKED_AFTER)]
+    for name, unit in sorted(units.look(names).items()):
+        if unit.failing:
+            found.append(f"{name} fails at each start; see: journalctl -u {name}")
     return found
 
 

@@ -139,6 +139,17 @@ def unreported(service):
     return NOTES / f"{service['name']}.report-failed"
 
 
+def unstarted(service):
+    """Why it did not start when it was tried last."""
+    return NOTES / f"{service['name']}.start-failed"
+
+
+def failing(service):
+    """What to say of a service that fails at each start."""
+    failed, hint = unstarted(service), f"see: box logs {service['name']}"
+    return f"it does not start: {failed.read_text(encoding='utf-8').strip()}; {hint}" if failed.exists() else f"it does not start; {hint}"
+
+
 def pending(service):
     """Why the setup is still to be done, if it is."""
     if not service["setup"] or success(service).exists():

@@ -9,7 +9,7 @@ import handover
 import places
 import status as box
 import units
-from services import gate, space, steps
+from services import crashes, gate, space, steps
 from services.config import NOTES, RUN, containers, planned, write
 
 STATUS = RUN / "services.status"
@@ -56,10 +56,12 @@ def look(service, states, found, before):
     active = unit.state
     shown = {
         "title": service["title"], "unit": active, "queued": unit.queued,
-        "containers": {}, "broken": 0, "restarts": before.get("restarts", 0),
+        "containers": {}, "history": {}, "broken": 0, "restarts": before.get("restarts", 0), "failing": unit.failing,
     }
     notes = NOTES / f"{service['name']}.notes"
     shown["notes"] = notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
+    if unit.failing:
+        shown["notes"].append(steps.failing(service))
     shown["waits"] = waits(service, states) if active == "inactive" else []
     shown["held"] = [kind for kind in kinds(service) if handover.held(kind)] if active == "inactive" else []
     unset = steps.pending(service) if active == "active" else None
@@ -84,8 +86,11 @@ def look(service, states, found, before):
         shown["notes"].append(space.paused(service))
     hard = False
     for container in service["containers"]:
-        word, final = trouble(container, found)
-        shown["containers"][container["name"]] = word or "healthy"
+        name, (word, final) = container["name"], trouble(container, found)
+        known = found.get(name, {})
+        past = shown["history"][name] = crashes.remember(known, word, before.get("history", {}).get(name, {}))
+        word = crashes.judge(known, word, past)
+        shown["containers"][name] = word or "healthy"
         if word and word != "starting":
             shown["broken"] = before.get("broken", 0) + 1
             hard = hard or final
@@ -124,8 +129,11 @@ def sentence(one):
     """What is the matter with a service, if anything. What it waits for is said once for all services, by those that look
     after images, secrets and disks."""
     parts = list(one["notes"])
-    if one["unit"] == "active":
-        broken = {name: word for name, word in one["containers"].items() if word not in ("healthy", "starting")}
+    starts = one["unit"] == "activating" and not one["failing"] and one["broken"] > PATIENCE
+    if one["unit"] == "active" or starts:
+        # While a service starts, some containers wait for others.
+        fine = {"healthy", "starting", *(("missing", "created") if starts else ())}
+        broken = {name: word for name, word in one["containers"].items() if word not in fine}
         parts += [f"its container {name} is {word}" for name, word in sorted(broken.items())]
     return f"{one['title']}: {'; '.join(parts)}" if parts else None
 
