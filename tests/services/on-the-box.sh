@@ -483,6 +483,17 @@ chmod +x "$service"
 box() {
 	python3 /run/box "$@"
 }
+printf '#!/bin/sh\necho "$*" >>/run/journals\n' >/run/usr/journalctl
+chmod +x /run/usr/journalctl
+box logs
+box logs sonarr
+[ "$(cat /run/journals)" = "--follow --lines=100
+--follow --lines=100 --unit boxwright-service-sonarr.service" ]
+[ "$(calls | grep -c ' logs --follow --tail 100$')" = 1 ]
+if box logs nobody 2>/run/said; then exit 1; fi
+grep -q 'there is no service nobody' /run/said
+if box logs sonarr plex 2>/dev/null; then exit 1; fi
+holds "the log of a service is its journal and what its containers write"
 box open seerr >/run/said
 grep -q 'ssh -L 5055:127.0.0.1:5055 admin@every.local$' /run/said
 grep -q 'http://localhost:5055$' /run/said

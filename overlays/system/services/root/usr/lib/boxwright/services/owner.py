@@ -1,5 +1,5 @@
-"""What the owner of a service does by hand: come in before the tunnel leads there, tie it to an account elsewhere, and give an
-account a new password."""
+"""What the owner of a service does by hand: come in before the tunnel leads there, tie it to an account elsewhere, give an account a
+new password, and read what it writes."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import secrets
 import subprocess
 import urllib.parse
 
-from services import gate, steps
+from services import gate, start, steps
 from services.config import RUN, fail, planned
 
 BOX = pathlib.Path("/etc/boxwright/box.json")
@@ -77,3 +77,17 @@ def by_hand(service, program, arguments=(), **options):
         steps.run(service, program, more, arguments, **options)
     except subprocess.CalledProcessError as error:
         raise SystemExit(error.returncode if 0 < error.returncode < 128 else 1) from None
+
+
+def logs(service):
+    """Shows the last lines of its unit and of its containers, and those that come, until it is interrupted."""
+    with subprocess.Popen(["journalctl", "--follow", "--lines=100", "--unit", service["unit"]]) as journal:
+        try:
+            # What has the role `backup` is a program, and no container.
+            if service["role"] != "backup":
+                start.compose(service, {}, "logs", "--follow", "--tail", "100")
+            journal.wait()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            journal.terminate()
