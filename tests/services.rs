@@ -531,8 +531,9 @@ fn the_real_cloudflared_accepts_the_rules() {
     call(&at.join("config.yml"), &["ingress", "validate"]).unwrap_or_else(|error| panic!("{error:#}"));
     // What `seed` makes of it: while Seerr has no owner, and when it has one.
     for expected in ["http_status:503", "http://seerr:5055"] {
-        let seed = Tool::new("python3").args(["-IB".as_ref(), at.join("seed").as_os_str()]);
+        let seed = Tool::new("python3").args(["-B".as_ref(), at.join("seed").as_os_str()]);
         let seed = seed.env("STATE", &state).env("OWNED", &owned).env("PATH", "/usr/bin:/bin");
+        let seed = seed.env("PYTHONPATH", folder.path().join("usr/lib/boxwright"));
         seed.run().unwrap_or_else(|error| panic!("{error:#}"));
         call(&config, &["ingress", "validate"]).unwrap_or_else(|error| panic!("{error:#}"));
         leads("https://requests.example.com/login", expected);

@@ -242,6 +242,95 @@ fn a_rule_without_access_lets_everyone_reach_sshd() {
     all_right_for_ssh(&cases, |rules| rules.replacen("required: true", "required: false", 1));
 }
 
+/// What `systemctl` says in front of the real cloudflared, whose unit has been started anew so many times; it writes down the rest.
+const SYSTEMCTL: &str = "#!/bin/sh\n[ $1 = show ] || echo \"$*\"\n\
+     printf 'Id=boxwright-ssh-tunnel.service\\nActiveState=active\\nJob=\\nNRestarts=%s\\n' TIMES\n";
+/// Looks at it as the box does each minute, and shows what comes of it.
+const LOOK: &str = "chmod +x /run/bin/systemctl && PATH=/run/bin:$PATH && cd /run/boxwright && \
+     until python3 -c 'import urllib.request as u; u.urlopen(\"http://127.0.0.1:20239/config\")' 2>/dev/null; do \
+     sleep 0.1; done; python3 -B ssh-tunnel && ls problems && cat $(find problems -type f)";
+
+/// What is said and done when the tunnel serves `rules`, and its unit was started anew `times` times.
+fn looked(rules: &str, times: &str) -> Option<String> {
+    let (Some(cloudflared), Some(edge)) = (cloudflared(), go::own("support/edge")) else { return None };
+    let (_, tree) = behind(KEY);
+    let (command, environment) = command(&tree, "/run/credentials.json");
+    let command = [&[cloudflared.to_str().unwrap().to_owned()], &command[1..]].concat();
+    let (hosts, credential, systemctl) = (hosts([]), credential(), SYSTEMCTL.replace("TIMES", times));
+    let program = |name: &str| file(&tree, &format!("usr/lib/boxwright/{name}"));
+    let files = [
+        (RULES, rules),
+        ("etc/boxwright/ssh-tunnel.json", file(&tree, "etc/boxwright/ssh-tunnel.json")),
+        ("etc/hosts", &hosts),
+        ("run/credentials.json", &credential),
+        ("run/bin/systemctl", &systemctl),
+        ("run/boxwright/ssh-tunnel", program("ssh-tunnel")),
+        ("run/boxwright/tunnels.py", program("tunnels.py")),
+        ("run/boxwright/units.py", program("units.py")),
+    ];
+    let job = json!({
+        "Command": command, "Environment": [environment], "Raw": [SSHD], "Team": TEAM, "Keys": true,
+        "Clients": [["sh", "-c", LOOK]],
+    });
+    let end = &play(&edge, &files, &job)["ends"][0];
+    assert_eq!(end["status"], 0, "{end}");
+    Some(end["out"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn a_tunnel_of_ssh_that_serves_something_else_is_stopped() {
+    let (_, tree) = behind(KEY);
+    let rules = file(&tree, RULES);
+    let Some(said) = looked(rules, "0") else { return };
+    assert_eq!(said, "", "the real cloudflared says it in another way");
+    let condition = "ConditionPathExists=!/run/boxwright/problems/ssh-tunnel-rules";
+    assert!(file(&tree, UNIT).lines().any(|line| line == condition));
+    for (old, new, told) in [
+        ("ssh://127.0.0.1:22\n", "ssh://192.168.1.1:22\n", "ssh.example.com leads to ssh://192.168.1.1:22)"),
+        ("required: true", "required: false", "ssh.example.com leads to ssh://127.0.0.1:22 for everyone)"),
+        (NAMES[1].1, NAMES[0].1, "ssh-ci.example.com leads to ssh://127.0.0.1:22)"),
+        (
+            "http_status:404",
+            "http://127.0.0.1:20239",
+            "everything else leads to http://127.0.0.1:20239 for everyone)",
+        ),
+    ] {
+        assert!(rules.contains(old), "{old}");
+        let said = looked(&rules.replacen(old, new, 1), "0").unwrap();
+        assert!(said.contains("stop boxwright-ssh-tunnel.service\n"), "{said}");
+        assert!(said.contains(&format!("ssh-tunnel-rules\nSSH's own tunnel was stopped: the tunnel has rules that are not of this release ({told}")), "{said}");
+    }
+    // Nobody registers it here, so that it never comes up.
+    let said = looked(rules, "3").unwrap();
+    assert!(said.starts_with("ssh-tunnel\nSSH's own tunnel fails again and again"), "{said}");
+}
+
+/// The tunnel's program runs on the host: it reaches sshd, the resolver and the internet.
+#[test]
+fn the_tunnel_of_ssh_reaches_nothing_at_home() {
+    let (_, tree) = behind(KEY);
+    let unit = file(&tree, UNIT);
+    assert_eq!(said(unit, "IPAddressAllow"), "127.0.0.1 127.0.0.53 127.0.0.54");
+    let servers = file(&tree, "etc/resolv.conf").lines().filter_map(|line| line.strip_prefix("nameserver "));
+    assert_eq!(servers.collect::<Vec<_>>(), ["127.0.0.53", "127.0.0.54"]);
+    let denied: Vec<&str> = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("IPAddressDeny="))
+        .flat_map(|line| line.split(' '))
+        .collect();
+    for range in [
+        "localhost",
+        "link-local",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "fc00::/7",
+        "10.213.0.0/16",
+    ] {
+        assert!(denied.contains(&range), "{range}: {denied:?}");
+    }
+}
+
 #[test]
 fn the_public_tunnel_does_not_lead_to_sshd() {
     let (_, tree) = behind(KEY);

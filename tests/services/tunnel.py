@@ -22,6 +22,8 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from unittest import mock
 
+# As the box calls them.
+sys.path[:0] = [str(pathlib.Path(sys.argv[1]) / part) for part in ("etc/boxwright/services/cloudflared", "usr/lib/boxwright")]
 FOLDER = pathlib.Path(sys.argv[1]) / "etc/boxwright/services/cloudflared"
 WORK = pathlib.Path(tempfile.mkdtemp())
 STATE, OWNED = WORK / "state", WORK / "owned"

@@ -1,21 +1,19 @@
 """The tunnel's rules as this release has them, and which of them are shut: those of an application that has no owner yet."""
 
-import collections
 import json
 import os
 import pathlib
 
+import tunnels
+
 FOLDER = pathlib.Path(__file__).parent
-Rule = collections.namedtuple("Rule", "hostname path service required team aud")
 
 
 def planned():
     """Every rule of the release with the service whose owner it waits for, and the one for everything else."""
     for rule in json.loads((FOLDER / "ingress.json").read_text(encoding="utf-8")):
-        access = rule["access"] or {"team": "", "aud": []}
-        who = bool(rule["access"]), access["team"], tuple(access["aud"])
-        yield Rule(rule["hostname"], rule["path"] or "", rule["service"], *who), rule["gate"]
-    yield Rule("", "", "http_status:404", False, "", ()), None
+        yield tunnels.wanted(rule), rule["gate"]
+    yield tunnels.REST, None
 
 
 def shut(rule):
