@@ -31,7 +31,7 @@ def served(config):
 def ask(address):
     """What the cloudflared serves whose metrics are at an address (host:port)."""
     try:
-        with urllib.request.urlopen(f"http://{address}/config", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{address}/config", timeout=10) as answer:
             return list(served(json.load(answer)["config"]))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise Silent(f"cloudflared does not say what it serves: {error}") from None
