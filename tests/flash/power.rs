@@ -23,8 +23,15 @@ const PAGE: usize = 4096;
 struct Caching<'a> {
     inner: Target,
     stores: &'a (dyn Fn(u64) -> bool + Sync),
-    /// Waits until the power goes, and what was in the places that were written since the last one.
-    state: Mutex<(u32, Vec<(u64, Vec<u8>)>)>,
+    state: Mutex<Cache>,
+}
+
+#[derive(Default)]
+struct Cache {
+    /// Waits until the power goes.
+    waits: u32,
+    /// What was in the places that were written since the last one.
+    before: Vec<(u64, Vec<u8>)>,
 }
 
 impl Medium for Caching<'_> {
@@ -38,13 +45,13 @@ impl Medium for Caching<'_> {
 
     fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
-        if state.0 == 0 {
+        if state.waits == 0 {
             return Err(io::Error::other("the power is gone"));
         }
         for (at, page) in (at..).step_by(PAGE).zip(bytes.chunks(PAGE)) {
             let mut before = vec![0; page.len()];
             self.inner.read(at, &mut before)?;
-            state.1.push((at, before));
+            state.before.push((at, before));
         }
         self.inner.write(at, bytes)
     }
@@ -55,9 +62,9 @@ impl Medium for Caching<'_> {
 
     fn settle(&self) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
-        let given = std::mem::take(&mut state.1);
-        state.0 = state.0.saturating_sub(1);
-        if state.0 > 0 {
+        let given = std::mem::take(&mut state.before);
+        state.waits = state.waits.saturating_sub(1);
+        if state.waits > 0 {
             return self.inner.settle();
         }
         for (at, before) in given.iter().rev().filter(|(at, _)| !(self.stores)(*at)) {
@@ -92,7 +99,8 @@ fn a_state_is_found_after_a_power_cut_whatever_the_disk_had_stored() {
             assert!(aim.contents.state.is_some());
             let plan = images::order(&source, &aim).plan().unwrap().0;
             let inner = Target::open(&path).unwrap();
-            let disk = Caching { inner, stores, state: Mutex::new((wait, Vec::new())) };
+            let disk =
+                Caching { inner, stores, state: Mutex::new(Cache { waits: wait, ..Cache::default() }) };
             let error = write::act(&plan, &source, &disk, &Ui::silent()).unwrap_err();
             assert!(format!("{error:#}").contains("the power is gone"), "{error:#}");
             drop(disk);
