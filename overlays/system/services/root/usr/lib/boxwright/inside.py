@@ -13,17 +13,17 @@ HELD = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
-def folder(top, path, owner=None, mode=0o700):
+def folder(top, path, owner=None, mode=0o700, flags=FOLDER):
     """The folder `path` below `top`, which is root's, as a descriptor; with an owner, what is missing is made."""
-    at = os.open(top, FOLDER)
+    at = os.open(top, flags)
     try:
         for part in [part for part in path.split("/") if part]:
             made = bool(owner) and made_in(at, part, mode)
-            below = os.open(part, FOLDER, dir_fd=at)
+            below = os.open(part, flags, dir_fd=at)
             os.close(at)
             at = below
             if made:
-                os.fchown(at, *owner)
+                os.chown(f"/proc/self/fd/{at}", *owner)
         yield at
     finally:
         os.close(at)

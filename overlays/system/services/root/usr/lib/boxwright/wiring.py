@@ -207,7 +207,8 @@ def library(api, base, disk, folder, path):
     if api.get(f"{base}/rootfolder"):
         return
     try:
-        with inside.folder(disk, folder, (int(os.environ["OWNER_UID"]), int(os.environ["OWNER_GID"])), 0o755):
+        owner = int(os.environ["OWNER_UID"]), int(os.environ["OWNER_GID"])
+        with inside.folder(disk, folder, owner, 0o755, inside.HELD):
             pass
     except OSError as error:
         raise Trouble(f"its library {disk}/{folder} cannot be used, and no link is followed there: {error.strerror}") from None
