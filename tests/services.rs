@@ -435,7 +435,7 @@ fn the_programs_do_their_work_on_a_box_of_stand_ins() {
     let run = run.args([folder.path(), &here]).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let said = run.output().unwrap_or_else(|error| panic!("{error:#}"));
     let said = String::from_utf8(said).unwrap();
-    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 38, "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("ok ")).count(), 39, "{said}");
 }
 
 /// `every.toml` without the services of these names, rendered.

@@ -249,6 +249,29 @@ python3 "$service" watch
 lacks 'does not start' <"$said"
 holds "a service that fails at each start is said, with what its last start said"
 
+cat >/run/ill.py <<'END'
+import json
+import sys
+path = "/run/docker-stand-in.json"
+state = json.load(open(path))
+state["ill"] = sys.argv[1:]
+json.dump(state, open(path, "w"))
+END
+python3 /run/ill.py gluetun homepage
+python3 "$service" start gluetun
+if python3 "$service" start homepage 2>/dev/null; then exit 1; fi
+python3 "$service" watch
+grep -q 'Gluetun: .*its container gluetun is unhealthy' /run/boxwright/problems/service-gluetun
+python3 /run/ill.py
+python3 "$service" start homepage
+inside=$(python3 -c 'import json; print(*[s["name"] for s in json.load(open("/etc/boxwright/services.json")) if s["requires"]])')
+for name in gluetun $inside; do
+	python3 "$service" start "$name" 2>/dev/null
+done
+python3 "$service" watch
+[ ! -e /run/boxwright/problems/service-gluetun ]
+holds "what lives behind the VPN starts without the internet, and nothing else that is not healthy"
+
 grep -q "customConnections=\"http://every.local:32400,https://plex.example.com:443\"" "/srv/state/plex/config/Library/Application Support/Plex Media Server/Preferences.xml"
 [ "$(stat -c %a:%u:%g "/srv/state/plex/config/Library/Application Support/Plex Media Server/Preferences.xml")" = 600:1003:1004 ]
 holds "Plex is told of its host name before its first start"

@@ -7,7 +7,7 @@ import sys
 import tempfile
 
 from services import folders, gate, space, steps
-from services.config import CONFIG, NOTES, as_user, fail, write
+from services.config import CONFIG, NOTES, as_user, containers, fail, write
 
 RENDER_NODE = pathlib.Path("/dev/dri/renderD128")
 
@@ -103,6 +103,15 @@ def up(service, variables):
     return status
 
 
+def unreached(service):
+    """Whether it is a VPN that runs and reaches nobody: the internet may be down. That is told once the first tries have failed,
+    when its firewall is up long since: what lives in its namespace may start, answers at home, and gets out when the VPN does."""
+    found = containers() if service["role"] == "vpn" else {}
+    states = [found.get(container["name"], {}).get("State", {}) for container in service["containers"]]
+    health = [state.get("Health", {}).get("Status") for state in states if state.get("Status") == "running"]
+    return bool(states) and health == ["unhealthy"] * len(states)
+
+
 def note(name, notes):
     """Keeps what the owner should read about a service until its next start."""
     write(NOTES / f"{name}.notes", "".join(f"{line}\n" for line in notes))
@@ -136,7 +145,7 @@ def start(service):
         sys.exit(1)
     variables, more = environment(service)
     note(service["name"], notes + more)
-    if up(service, variables):
+    if up(service, variables) and not unreached(service):
         fail(f"not every container of {service['name']} became healthy; see `docker compose logs` in {CONFIG / service['name']}")
 
 
