@@ -13,7 +13,7 @@ fn a_file_that_was_packed_too_early_is_packed_again() {
     tiny.add_package("meddler");
     let run = tiny.build();
     let image = tiny.project.path(run.fine());
-    let said = "a maintainer script has changed /usr/share/doc/libkmod2/";
+    let said = "a maintainer script has changed /usr/bin/";
     assert!(run.stderr.contains(said) && run.stderr.contains("starting again"), "{}", run.stderr);
     assert_eq!(tiny.leftovers(), [""; 0]);
 

@@ -23,8 +23,8 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("an unknown service", "plx = {}", &["box.toml:10:1", "there is no service `plx`", "write `plex`"]),
     (
         "a clash of ports",
-        "jellyfin = { lan = [\"8096/tcp\"], edge = [\"8096/tcp\"] }",
-        &["box.toml:10:41", "8096/tcp is already `jellyfin`'s", "take `lan` or `edge` from one"],
+        "homepage = { lan = [\"3000/tcp\"] }\numami = { lan = [\"3000/tcp\"] }",
+        &["box.toml:11:17", "3000/tcp is already `homepage`'s", "take `lan` or `edge` from one"],
     ),
     (
         "a mount without a disk",

@@ -34,13 +34,14 @@ const BASE: [&str; 9] = [
     "fdisk",
 ];
 
-/// A package that is in the archive only. Its script changes what other packages brought, and says in no way which file.
+/// A package that is in the archive only. Its script changes what other packages brought, and says in no way which file. The first
+/// of them is packed as soon as anything is, however slowly the rest follows.
 const MEDDLER: publisher::Deb = publisher::Deb {
     name: "meddler",
     version: "1",
     fields: "Depends: libkmod2, dash",
     weight: 100,
-    postinst: "#!/bin/sh\nset -e\nfor file in /usr/share/doc/libkmod2/*; do echo changed >\"$file\"; done\n",
+    postinst: "#!/bin/sh\nset -e\ntouch -c /usr/bin/*\nfor file in /usr/share/doc/libkmod2/*; do echo changed >\"$file\"; done\n",
 };
 
 /// A package whose script writes down what [`CANARY`] is, packed.
