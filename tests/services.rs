@@ -471,7 +471,7 @@ fn setups_wire_stand_ins_of_the_applications_together() {
     assert_eq!(wired, 9);
     assert_eq!(held("media.py", &[&every, &plex, &jellyfin]), Some(7));
     assert_eq!(held("accounts.py", &[&every]), Some(6));
-    assert_eq!(held("installing.py", &[&every]), Some(3));
+    assert_eq!(held("installing.py", &[&every]), Some(4));
 }
 
 #[test]

@@ -13,7 +13,7 @@ from standins import BIN, SECRETS, TREE, WORK, Application, as_json, calls, run,
 
 NAMES = ("POSTGRES_HOST", "POSTGRES_DB", "POSTGRES_USER", "NEXTCLOUD_ADMIN_USER", "NEXTCLOUD_TRUSTED_DOMAINS", "NC_setup_create_db_user")
 FOLDER = TREE / "etc/boxwright/services/nextcloud"
-said_by_php, installed, go, broken = (WORK / name for name in ("php-calls", "installed", "go", "broken"))
+said_by_php, installed, old, go, broken = (WORK / name for name in ("php-calls", "installed", "old", "go", "broken"))
 
 variables("nextcloud")
 for name in ("admin", "db"):
@@ -23,7 +23,7 @@ environment = {name: re.search(rf'^ +{name}: "?([^"\n]*)', compose, re.M)[1] for
 # It is at this place in the container, with these folders.
 script = (FOLDER / "install.sh").read_text().replace("/tmp/", f"{WORK}/").replace("/run/secrets", f"{SECRETS}/nextcloud")
 (WORK / "install.sh").write_text(script)
-stub("docker", f'os.execvp("sh", ["sh", "{WORK}/install.sh"])\n')
+stub("docker", f'os.execvp("sh", ["sh", "{WORK}/install.sh", sys.argv[-1]])\n')
 (BIN / "php").write_text(f"""#!/bin/sh
 echo "$*" >>{said_by_php}
 case $* in
@@ -32,6 +32,7 @@ case $* in
 	[ ! -e {broken} ] || {{ echo "the disk is full"; exit 1; }}
 	touch {installed}
 	;;
+*upgrade*) rm {old} ;;
 '') cat >{WORK}/php-script ;;
 esac
 """)
@@ -40,7 +41,7 @@ esac
 
 def status(_, headers):
     # Under any other name it may refuse to answer.
-    return as_json({"installed": installed.exists()}) if headers["Host"] == "localhost" else as_json({"code": 15}, 400)
+    return as_json({"installed": installed.exists(), "needsDbUpgrade": old.exists()}) if headers["Host"] == "localhost" else as_json({"code": 15}, 400)
 
 
 nextcloud = Application({("GET", "/status.php"): status})
@@ -91,3 +92,11 @@ until(lambda: "again, since: the disk is full" in setup()[1])
 broken.unlink()
 until(lambda: setup() == (0, ""))
 holds("What kept Nextcloud from being installed is said, and it is tried again")
+
+before = asked("maintenance:install")
+old.touch()
+assert setup() == (1, "its upgrade was interrupted: it is being upgraded")
+until(lambda: asked("maintenance:mode --off"))
+until(lambda: setup() == (0, ""))
+assert len(asked("upgrade")) == 1 and asked("maintenance:install") == before, said_by_php.read_text()
+holds("Nextcloud whose upgrade was interrupted is upgraded, and leaves its maintenance mode")

@@ -1,5 +1,5 @@
-# Started by sh in the container, as the user of the web server: installs Nextcloud where the image's first start was interrupted.
-# The image does not try that again, and the pages would ask the first visitor to do it.
+# Started by sh in the container, as the user of the web server, with `install` or `upgrade`: does what the image began with when it
+# was interrupted. The image does not try that again, and the pages would ask whoever comes first to do it.
 # shellcheck shell=sh
 set -eu
 log=/tmp/install.log
@@ -34,6 +34,12 @@ install() {
 	done
 }
 
+upgrade() {
+	php occ upgrade --no-interaction
+	# It was left on by the one that was interrupted.
+	php occ maintenance:mode --off
+}
+
 # It may take longer than whoever starts it waits; a second one would meet the first.
 exec 9>/tmp/install.lock
 flock --nonblock 9 || exit 0
@@ -42,5 +48,5 @@ flock --nonblock 9 || exit 0
 (
 	# Not as a redirection of the command: this shell would keep the streams of whoever started it, who waits for their end.
 	exec >"$log" 2>&1 </dev/null
-	install
+	"$1"
 ) &
