@@ -259,6 +259,13 @@ impl Run {
         self.machine.wait_for(timeout, |line| line.contains(text).then(|| line.to_owned())).unwrap()
     }
 
+    /// As [`Run::until_text`], for what it may have said already.
+    pub fn said_or_says(&mut self, timeout: Duration, text: &str) {
+        if !self.machine.seen().iter().any(|line| line.contains(text)) {
+            self.until_text(timeout, text);
+        }
+    }
+
     /// Waits for the end of the probe `name`: what it printed.
     ///
     /// # Panics
